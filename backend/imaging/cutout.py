@@ -137,7 +137,7 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
     """Deep inside is solid and far outside is empty: nothing there needs a second look."""
-    reach = max(1, coarse.reach(96))
+    reach = coarse.reach(96)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     rows, columns = np.nonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
     where = rows * rgb.shape[1] + columns

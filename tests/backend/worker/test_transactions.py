@@ -1,7 +1,7 @@
 """A job's transactions: how many, and which wait for the disk; `make benchjobs` has the speed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,6 +18,7 @@ from backend.leased_task import Done
 from backend.settings import Settings
 from backend.shops.models import Shop
 from backend.tenancy import WORKER
+from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
 from backend.worker.run import HEARTBEAT_TIMEOUT, manager, open_worker_context
 from backend.workflows import WORKFLOWS
@@ -66,44 +67,48 @@ async def test_a_job_of_one_stage_costs_at_most_four_transactions(
     assert (after - before - CONNECTING - counted.calls) / JOBS + 2 <= 4
 
 
-async def test_only_the_queues_connection_chooses_not_to_wait_for_the_disk(
-    settings: Settings,
-) -> None:
+@pytest.fixture
+async def worker(settings: Settings) -> AsyncIterator[tuple[WorkerContext, PgQueuer]]:
+    """A worker's context, and its queue on a connection of its own."""
     async with AsyncExitStack() as stack:
         contexts = await open_worker_context(stack, settings, 1, None)
-        pgq = await stack.enter_async_context(manager(settings, *contexts))
-        [row] = await pgq.connection.fetch(SET_BY)
-        assert row["source"] == "client"
-        database = contexts[0].database
-        assert await database.run(lambda connection: connection.fetchval(SET_BY)) != "client"
-        async with database.transaction() as connection:
-            assert await connection.scalar(text(SET_BY)) != "client"
+        yield contexts[0], await stack.enter_async_context(manager(settings, *contexts))
+
+
+async def test_only_the_queues_connection_chooses_not_to_wait_for_the_disk(
+    worker: tuple[WorkerContext, PgQueuer],
+) -> None:
+    context, pgq = worker
+    [row] = await pgq.connection.fetch(SET_BY)
+    assert row["source"] == "client"
+    database = context.database
+    assert await database.run(lambda connection: connection.fetchval(SET_BY)) != "client"
+    async with database.transaction() as connection:
+        assert await connection.scalar(text(SET_BY)) != "client"
 
 
 async def test_taking_and_removing_entries_reads_few_rows_of_a_long_queue(
-    settings: Settings,
+    worker: tuple[WorkerContext, PgQueuer],
 ) -> None:
     """Even if Postgres planned both statements, for good, when the queue was empty."""
-    async with AsyncExitStack() as stack:
-        contexts = await open_worker_context(stack, settings, 1, None)
-        pgq = await stack.enter_async_context(manager(settings, *contexts))
-        for _ in range(MORE_THAN_CUSTOM_PLANS):
-            await take_and_remove(pgq)
-        await pgq.connection.execute(LONG_QUEUE)
-        await pgq.connection.execute("BEGIN")
-        taken = await take_and_remove(pgq)
-        [row] = await pgq.connection.fetch(ROWS_READ)
-        await pgq.connection.execute("ROLLBACK")
+    _, pgq = worker
+    for _ in range(MORE_THAN_CUSTOM_PLANS):
+        await take_and_remove(pgq)
+    await pgq.connection.execute(LONG_QUEUE)
+    await pgq.connection.execute("BEGIN")
+    taken = await take_and_remove(pgq)
+    [row] = await pgq.connection.fetch(ROWS_READ)
+    await pgq.connection.execute("ROLLBACK")
     assert taken == 2
     assert int(str(row["rows"])) < 20
 
 
-async def test_no_statement_of_the_queue_is_compiled(settings: Settings) -> None:
+async def test_no_statement_of_the_queue_is_compiled(
+    worker: tuple[WorkerContext, PgQueuer],
+) -> None:
     """With sequential scans off, Postgres 15 would take most of a second to compile some."""
-    async with AsyncExitStack() as stack:
-        contexts = await open_worker_context(stack, settings, 1, None)
-        pgq = await stack.enter_async_context(manager(settings, *contexts))
-        [row] = await pgq.connection.fetch("SHOW jit")
+    _, pgq = worker
+    [row] = await pgq.connection.fetch("SHOW jit")
     assert row["jit"] == "off"
 
 
