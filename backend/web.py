@@ -163,7 +163,7 @@ def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -
         method=method,
         route=route,
         status=int(status),
-        ms=int(seconds * 10_000 + 0.5) / 10,  # rounded; `round` takes ten times as long
+        ms=round(seconds * 1000, 1),
         request_id=request_id,
     )
 
