@@ -83,10 +83,6 @@ class MerchantGuard:
         self.clock = clock
         self.token_cache = TokenCache()
 
-    def __deepcopy__(self, _memo: dict[int, object]) -> "MerchantGuard":
-        """Litestar copies the guards of each router; the cache must stay shared."""
-        return self
-
     async def __call__(self, connection: HttpConnection, handler: BaseRouteHandler) -> None:
         """Store a `Merchant` in the scope, or raise."""
         merchant = await self.authenticate(connection, handler)

@@ -24,10 +24,6 @@ class RateLimits:
         self.reads, self.writes = parse_budget(reads), parse_budget(writes)
         self.clock = clock
 
-    def __deepcopy__(self, _memo: dict[int, object]) -> "RateLimits":
-        """Litestar copies the guards of each router; the counters must stay shared."""
-        return self
-
     def count(self, shop: str, method: str) -> None:
         """Count one request of the shop. Raises `TooManyRequests`."""
         spent = self.reads if method in READ_METHODS else self.writes

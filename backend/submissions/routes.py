@@ -51,10 +51,6 @@ class CallbackGuard:
         self.providers, self.secrets, self.clock = providers, secrets, clock
         self.budget = parse_budget(CALLBACK_RATE)
 
-    def __deepcopy__(self, _memo: dict[int, object]) -> "CallbackGuard":
-        """Litestar copies the guards of each router; the counters must stay shared."""
-        return self
-
     async def __call__(
         self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
     ) -> None:

@@ -102,6 +102,17 @@ async def test_every_route_but_health_schema_and_page_has_exactly_one_guard(
     assert unguarded == UNGUARDED, "give the route a guard, or add it to UNGUARDED with a reason"
 
 
+def test_routes_with_the_same_guard_share_its_counters_and_caches(running_app: RunningApp) -> None:
+    """Litestar copies a router, and with it its guard, unless `WebApp` keeps it from that."""
+    guards: dict[str, set[int]] = {}
+    for route in litestar_app(running_app.settings).routes:
+        for handler in getattr(route, "route_handlers", []):
+            for guard in handler.resolve_guards():
+                guards.setdefault(type(guard).__name__, set()).add(id(guard))
+    assert {name: len(found) for name, found in guards.items()} == dict.fromkeys(guards, 1)
+    assert {"MerchantGuard", "ProxyGuard", "CallbackGuard", "WebhookGuard"} <= guards.keys()
+
+
 def test_no_request_waits_for_a_thread_of_its_guard_or_hook(running_app: RunningApp) -> None:
     """Litestar runs those that are not coroutine functions in a thread, for each request."""
     for route in litestar_app(running_app.settings).routes:
