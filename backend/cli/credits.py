@@ -31,6 +31,7 @@ def show_balance(shop: str) -> None:
 @click.argument("amount", type=click.IntRange(1, MOST_GRANTED))
 @click.option(
     "--expires",
+    metavar="TIME",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
     help="A day or time (UTC), such as 2027-06-30. Default: they do not expire.",
 )
