@@ -74,6 +74,8 @@ async def one_line(*arguments: str, code: int, **env: str) -> str:
         (("keys", "new", "more"), "Got unexpected extra argument (more). Try"),
         (("migrate", "--to", ""), "Invalid value for --to: it is empty. Try"),
         (("token", "--shop", "http://north"), "'http://north' is not a shop's domain"),
+        (("webhooks", "list", "--shop", "north.example"), "'north.example' is not a shop's domain"),
+        (("credits", "show", "north.example"), "'north.example' is not a shop's domain"),
         (("stand-in", "--product", "nowhere.jpg"), "File 'nowhere.jpg' does not exist."),
     ],
 )
