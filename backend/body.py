@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar.exceptions import InternalServerException
 
 from backend.errors import BadRequest, InvalidRequest, UnsupportedMedia
 from backend.http_semantics import is_encoded
 
+HUNG_UP = "The connection closed before the body was complete."
 MAX_JSON_DEPTH = 32
 LONGEST_NAME, LONGEST_MESSAGE = 64, 200  # characters of the request that a response may repeat
 # A string up to its closing quote or the end of the body. The possessive quantifiers (`*+`) prevent
@@ -32,6 +34,13 @@ FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]+)`")
 
 class StrictRequest(Request[Any, Any, Any]):
     """A request whose JSON body must match the type of the handler's `data` exactly."""
+
+    async def body(self) -> bytes:
+        """The body, within the route's limit. Raises `BadRequest` when the client hangs up."""
+        try:
+            return await super().body()
+        except InternalServerException as error:  # Litestar's 500, an alarm for the operator
+            raise BadRequest(HUNG_UP) from error
 
     async def json(self) -> Any:
         """The body as plain values. Raises `BadRequest`, `InvalidRequest`, `UnsupportedMedia`."""

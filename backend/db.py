@@ -9,16 +9,16 @@ from typing import Any
 import asyncpg
 import msgspec
 import structlog
+from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy import ClauseElement, Integer, MetaData, RowMapping, String
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from backend.concurrency import ConnectionSlots, KeyedSemaphores
 from backend.connections import Connections
 from backend.database_errors import database_errors, is_outage, role_errors
-from backend.errors import DatabaseUnavailable
+from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.hints import Hints
 from backend.metrics import DATABASE_UNAVAILABLE, increment
 from backend.schema_check import compare_clocks, require_current_schema
@@ -147,7 +147,7 @@ class Database:
         self.role = role
         longest = statement_timeout + STATEMENT_GRACE  # without it we wait for ever on a dead peer
         self.connections = Connections(
-            partial(asyncpg.connect, url, **connect_options),
+            partial(connect_to_postgres, url, **connect_options),
             size=pool_size,
             wait_limit=POOL_TIMEOUT,
             work_limit=longest,
@@ -156,8 +156,9 @@ class Database:
         # One shop's requests hold at most half of a web process's pool, whatever they wait for. A
         # worker's capacity is shared out when it takes entries (`backend.worker.dequeue`).
         self.shop_slots = KeyedSemaphores(max(pool_size // 2, 1)) if role == WEB else None
-        self.engine: AsyncEngine = create_async_engine(
-            asyncpg_url(url),
+        self.engine: AsyncEngine = postgres_engine(
+            url,
+            connect_options | {"command_timeout": longest, "connection_class": AbruptConnection},
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
@@ -165,11 +166,6 @@ class Database:
             hide_parameters=True,  # error messages go to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={
-                **connect_options,
-                "command_timeout": longest,
-                "connection_class": AbruptConnection,
-            },
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.readonly_transactions = self.engine.execution_options(postgresql_readonly=True)
@@ -322,6 +318,19 @@ async def connect_within(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             raise
 
 
-def asyncpg_url(url: str) -> Any:
-    """The SQLAlchemy URL for a plain `postgresql://` URL."""
-    return make_url(url).set(drivername="postgresql+asyncpg")
+def postgres_engine(url: str, connect_options: Mapping[str, Any], **options: Any) -> AsyncEngine:
+    """An engine whose connections asyncpg opens by the URL itself.
+
+    SQLAlchemy would read the URL first, and does not know `sslmode`, which most hosted databases
+    have in theirs.
+    """
+    connect = partial(connect_to_postgres, url, **connect_options)
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
+
+
+async def connect_to_postgres(url: str, **options: Any) -> asyncpg.Connection:
+    """A new connection. Raises `ConfigurationError` for a parameter of the URL that is wrong."""
+    try:
+        return await asyncpg.connect(url, **options)
+    except (ClientConfigurationError, asyncpg.UndefinedObjectError) as error:
+        raise ConfigurationError(f"DATABASE_URL is invalid: {str(error).rstrip('.')}.") from error

@@ -64,6 +64,14 @@ class LimitedProtocol(HttpToolsProtocol):
             message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
             self.refuse(TOO_LARGE, TOO_LARGE_CODE, message)
 
+    def on_headers_complete(self) -> None:
+        """Let uvicorn start the request; it would add the trailers to the request's headers.
+
+        A client could send past a proxy what the proxy checks or removes, such as a credential.
+        """
+        super().on_headers_complete()
+        self.headers = []  # for the trailers, which nobody reads
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Let our cycle send the response; the parser has just created uvicorn's."""
         cycle.__class__ = ResponseCycle
@@ -78,7 +86,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
         Java's HttpClient sends one (`h2c`) with its first request over plain HTTP.
         """
-        framing = {name: value for name, value in self.headers if name in FRAMING}
+        framing = {name: value for name, value in self.scope["headers"] if name in FRAMING}
         if framing and framing != NO_BODY:
             self.cycle.disconnected = True  # the app must not act on half a request
             self.cycle.message_event.set()

@@ -311,7 +311,10 @@ def served_metrics(listen: str) -> Iterator[None]:
         server, thread = start_http_server(port, host)
         server.set_app(with_head(server.get_app()))
     except OSError as error:
-        raise ConfigurationError(f"METRICS_LISTEN: cannot listen on {listen}: {error}.") from error
+        raise ConfigurationError(
+            f"METRICS_LISTEN: cannot listen on {listen}: {error.strerror}. "
+            "Each process needs a port of its own, and an address of this machine."
+        ) from error
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from backend.providers_config import ProvidersConfig, stage_pairs
 # examples and tutorials use; a server must not start with one of them.
 DEMO_SECRET_PREFIX = "atelier-demo-"
 PLACEHOLDER_SECRETS = frozenset({"secret", "hush", "changeme", "change-me", "test", "demo"})
+SHORTEST_SECRET = 16  # characters, half of Shopify's; whoever guesses it is in every shop
 
 # Where `make` and the README's commands put the weights.
 MODEL_FILE = Path(".models/rembg/u2netp.onnx")
@@ -234,13 +235,18 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
             )
 
     def require_real_secrets(self) -> None:
-        """Refuse to serve with a secret that is public knowledge."""
+        """Refuse to serve with a secret that is public knowledge, or that can be guessed."""
         for name in ("shopify_api_secret", "shopify_api_secret_previous"):
             secret = getattr(self, name)
             if secret.startswith(DEMO_SECRET_PREFIX) or secret.lower() in PLACEHOLDER_SECRETS:
                 raise ConfigurationError(
                     f"{name.upper()} is a demo value. Set it to your app's client secret "
                     "(Shopify Dev Dashboard → your app → Settings), or run `atelier dev`."
+                )
+            if 0 < len(secret) < SHORTEST_SECRET:
+                raise ConfigurationError(
+                    f"{name.upper()} is too short: it must have at least {SHORTEST_SECRET} "
+                    "characters. Copy the whole client secret."
                 )
 
 

@@ -4,7 +4,6 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, pool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import backend.billing.models  # these five register the models with Base
 import backend.credits.models
@@ -13,7 +12,7 @@ import backend.webhook_endpoints.models
 import backend.worker.reconciliation_report  # noqa: F401
 import webhooks.models  # noqa: F401
 from backend.database_errors import database_errors
-from backend.db import Base, asyncpg_url
+from backend.db import Base, postgres_engine
 from backend.queue import QUEUE_SCHEMA
 from backend.schema_check import POSTGRES_VERSION, require_postgres_version
 
@@ -45,8 +44,8 @@ def migrate(connection: Connection) -> None:
 
 async def main() -> None:
     """Connect and migrate."""
-    url = asyncpg_url(context.config.attributes["database_url"])
-    engine = create_async_engine(url, poolclass=pool.NullPool, connect_args={"timeout": 10})
+    url = context.config.attributes["database_url"]
+    engine = postgres_engine(url, {"timeout": 10}, poolclass=pool.NullPool)
     with database_errors():
         async with engine.connect() as connection:
             await connection.run_sync(migrate)

@@ -9,13 +9,11 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Receive
 
@@ -26,6 +24,7 @@ from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
 from backend.auth.visitors import visitor_number
 from backend.auth.webhook_hmac import could_be_signature, verify_webhook
+from backend.body import HUNG_UP
 from backend.body_budget import declared_size, mark_body_verified
 from backend.errors import (
     AmbiguousCredentials,
@@ -52,7 +51,6 @@ NOT_SIGNED = (
     "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is too old. "
     "See `atelier sign --help`."
 )
-HUNG_UP = "The connection closed before the body was complete."
 MAX_SHOWN_CHARACTERS = 50  # of a parameter's name, in an error
 
 
@@ -213,7 +211,7 @@ class WebhookGuard:
 
     async def __call__(self, connection: HttpConnection, _handler: BaseRouteHandler) -> None:
         """Verify the body, which stays available to the handler."""
-        await self.verified_body(connection.scope, partial(whole_body, as_request(connection)))
+        await self.verified_body(connection.scope, as_request(connection).body)
 
     async def verified_body(self, scope: Any, read: Callable[[], Awaitable[bytes]]) -> bytes:
         """Read the body and verify it before it is parsed."""
@@ -253,19 +251,11 @@ async def digest_of_body(request: Request[Any, Any, Any], handler: BaseRouteHand
     """The body's SHA-256 in hex; the body stays available to the handler, or is spooled."""
     if handler.opt.get("spooled_body"):
         return await spool_body(request)
-    return hashlib.sha256(await whole_body(request)).hexdigest()
-
-
-async def whole_body(request: Request[Any, Any, Any]) -> bytes:
-    """The body, within the route's limit; it stays available to the handler."""
-    try:
-        return await request.body()
-    except InternalServerException as error:  # what Litestar raises when the client hangs up
-        raise BadRequest(HUNG_UP) from error
+    return hashlib.sha256(await request.body()).hexdigest()
 
 
 async def read_body(scope: Any, receive: Receive, limit: int) -> bytes:
-    """The body of a request that the framework does not see, as `whole_body` returns it."""
+    """The body of a request that the framework does not see, within the limit."""
     if declared_size(scope) > limit:
         raise BodyTooLarge
     chunks: list[bytes] = []

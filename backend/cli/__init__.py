@@ -43,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "atelier"
         raise CommandFailed(
-            f"{error.format_message()} Try `{command} --help`.", error.exit_code
+            f"{error.format_message().removesuffix('.')}. Try `{command} --help`.", error.exit_code
         ) from error
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from backend.cli.run import run
+from backend.cli.sign import ShopParameter
 
 MOST_GRANTED = 1_000_000_000
 LONGEST_REASON = 200  # characters
@@ -18,7 +19,7 @@ def credits_commands() -> None:
 
 
 @credits_commands.command(name="show")
-@click.argument("shop")
+@click.argument("shop", type=ShopParameter())
 def show_balance(shop: str) -> None:
     """Print the balance of SHOP, its lots in the order of their use, and its newest entries."""
     from backend.worker.credit_console import show_credits
@@ -27,10 +28,11 @@ def show_balance(shop: str) -> None:
 
 
 @credits_commands.command()
-@click.argument("shop")
+@click.argument("shop", type=ShopParameter())
 @click.argument("amount", type=click.IntRange(1, MOST_GRANTED))
 @click.option(
     "--expires",
+    metavar="TIME",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
     help="A day or time (UTC), such as 2027-06-30. Default: they do not expire.",
 )
@@ -58,7 +60,7 @@ def grant(
 
 
 @credits_commands.command()
-@click.argument("shop")
+@click.argument("shop", type=ShopParameter())
 @click.argument("lot", type=click.IntRange(1, LARGEST_ID))
 def void(shop: str, lot: int) -> None:
     """Take back what is left of SHOP's LOT, such as a pack that was refunded.

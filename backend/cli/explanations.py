@@ -142,7 +142,8 @@ def local_failure(causes: list[BaseException]) -> CommandFailed | None:
     for cause in causes:
         if isinstance(cause, CommandError):
             return CommandFailed(
-                f"{cause}. The database may be of a newer release than this code: install that."
+                f"{cause}. Check --to. If it is the database's own revision, its schema is of a "
+                "newer release than this code: install that."
             )
         if isinstance(cause, FileNotFoundError) and "temporary directory" in str(cause):
             return CommandFailed(

@@ -5,6 +5,7 @@ import sys
 import click
 
 from backend.cli.run import run
+from backend.cli.sign import ShopParameter
 
 
 @click.group()
@@ -42,7 +43,7 @@ def webhooks() -> None:
     type=click.Choice(["received", "processed", "ignored", "failed"]),
     help="received: not settled yet.",
 )
-@click.option("--shop", help="Its *.myshopify.com domain.")
+@click.option("--shop", type=ShopParameter(), help="Its *.myshopify.com domain.")
 @click.option("--topic", help="Such as customers/redact.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def list_webhooks(status: str | None, shop: str | None, topic: str | None, limit: int) -> None:

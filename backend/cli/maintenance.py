@@ -20,13 +20,15 @@ def migrate(revision: str) -> None:
     import migrations
     from backend.settings import required_database_url
 
+    if not revision.strip():
+        raise click.BadParameter("it is empty.", param_hint="--to")
     url = required_database_url()
     try:
         migrations.upgrade(url, revision)
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("Stopped. Nothing was changed; run `atelier migrate` again.", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(f"The schema is at {revision}.")
+    click.echo(f"The schema is at {revision}{'' if revision == 'head' else ' or newer'}.")
 
 
 @click.command()

@@ -18,7 +18,7 @@ import click
 
 from backend.cli.development import require_development_modules
 from backend.cli.optional_packages import import_without
-from backend.cli.run import run
+from backend.cli.run import INTERRUPTED, run
 from backend.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def serve(
     Run `atelier migrate` first. Needs DATABASE_URL, S3_BUCKET, SHOPIFY_API_KEY, SHOPIFY_API_SECRET
     and TOKEN_KEYS in the environment, and AWS's credentials; the README lists all settings.
     """
+    signal.signal(signal.SIGINT, exit_while_starting)
     # First, so that a wrong setting is reported at once: the other imports take seconds.
     settings, transport = started("atelier-web", stand_in, end_with_parent=end_with_parent)
     listening = bound_socket(host, port, fd)
@@ -96,6 +97,7 @@ def serve(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     structlog.get_logger(__name__).info("listening", address=str(listening.getsockname()))
     collect_garbage()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, exit_cleanly)  # uvicorn raises it again, once it has stopped
     with served_metrics(settings.metrics_listen):
         Server(config).run([listening])
@@ -160,6 +162,11 @@ def started(
     TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport
+
+
+def exit_while_starting(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End at once on Ctrl-C: an exception would wait for the checks of Postgres and the bucket."""
+    os._exit(INTERRUPTED)
 
 
 def exit_cleanly(_signal: int, _frame: FrameType | None) -> NoReturn:

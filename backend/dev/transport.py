@@ -10,6 +10,8 @@ import ssl
 
 import httpx
 
+from backend.errors import ConfigurationError
+
 # For clients that speak plain http: to read the usual certificates takes longer than a request.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -63,11 +65,14 @@ class LoopbackShopify(httpx.AsyncBaseTransport):
     def __init__(self, origin: str) -> None:
         """`origin` is the stand-in's, such as `http://127.0.0.1:8123`.
 
-        Raises ValueError when it is not plain http on the loopback interface.
+        Raises `ConfigurationError` when it is not plain http on the loopback interface.
         """
         self._origin = httpx.URL(origin)
         if self._origin.scheme != "http" or self._origin.host not in LOOPBACK_HOSTS:
-            raise ValueError(f"a stand-in Shopify must be http on loopback, not {origin!r}")
+            raise ConfigurationError(
+                "--stand-in must be an http URL on loopback, such as http://127.0.0.1:9000, "
+                f"not {origin!r}."
+            )
         self._loopback = httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

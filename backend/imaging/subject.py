@@ -5,7 +5,6 @@ so it knows *what* to cut out, even white on white, but not exactly *where* the 
 cut-out refines that. Without the weights, `from_backdrop` serves photos on a plain backdrop.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from backend.imaging.filters import Floats
 from backend.imaging.inference import open_network
+from backend.imaging.weights import read_weights
 
-U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 NET_INPUT_SIDE = 320
 # ImageNet statistics, as in U²-Net's own data_loader.py.
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -40,13 +39,6 @@ class SubjectNet:
 
 
 def load_net(path: Path | None, *, threads: int = 1) -> SubjectNet | None:
-    """Open the weights, or None if they are absent or are not byte for byte the ones we know.
-
-    A model file is a program for the native runtime: bytes that nobody vouches for stay unread.
-    """
-    if path is None or not path.is_file():
-        return None
-    weights = path.read_bytes()
-    if hashlib.sha256(weights).hexdigest() != U2NETP_SHA256:
-        return None
-    return SubjectNet(weights, threads=threads)
+    """The net with the weights at `path`, or None without weights that we know."""
+    weights = read_weights(path)
+    return None if weights is None else SubjectNet(weights, threads=threads)

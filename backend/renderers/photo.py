@@ -15,8 +15,9 @@ from backend.imaging.encode import encode_png
 from backend.imaging.formats import ImageRefused
 from backend.imaging.parallel import in_parallel
 from backend.imaging.source_type import source_type_of
-from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
+from backend.imaging.subject import SubjectNet, load_net
 from backend.imaging.thumbnail import THUMBNAIL_SIDE
+from backend.imaging.weights import U2NETP_SHA256
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.files import (
     EngineFacts,

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import msgspec
+from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
+
+from backend.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -24,8 +27,16 @@ SERVICES = ["s3", "signin", "sso", "sso-oidc", "sts"]
 
 
 def s3_client(**options: Any) -> "S3Client":
-    """A client for S3; `options` are those of `boto3.Session.client`."""
-    return aws_session().client("s3", **options)
+    """A client for S3; `options` are those of `boto3.Session.client`.
+
+    Raises `ConfigurationError`, such as for a profile of AWS_PROFILE that does not exist.
+    """
+    try:
+        return aws_session().client("s3", **options)
+    except (BotoCoreError, ValueError) as error:  # ValueError: the endpoint is no URL
+        raise ConfigurationError(
+            f"No client for the bucket: {error}. Check AWS_* and S3_ENDPOINT_URL."
+        ) from error
 
 
 def aws_session() -> boto3.Session:

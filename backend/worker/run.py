@@ -71,6 +71,7 @@ from backend.worker.product_sweep import sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import resume_shop
 from backend.worker.schedules import register_schedules
+from backend.worker.segment_model import warn_without_model
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
 from backend.workflows.offer import WorkflowOffer, workflows_without_engine
@@ -143,13 +144,7 @@ async def open_worker_context(
     watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
-    if not settings.segment_model_path.exists():
-        log.warning(
-            "segment_model_missing",
-            path=str(settings.segment_model_path),
-            message="Cut-outs are worse without it. Install models.lock as the README says, or set "
-            "SEGMENT_MODEL_PATH.",
-        )
+    warn_without_model(settings.segment_model_path)
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
     chosen = settings.chosen_engines
     renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values())

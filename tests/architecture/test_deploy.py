@@ -14,7 +14,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from backend.app import DEFAULT_MAX_BODY_BYTES, KEEP_ALIVE_SECONDS
-from backend.imaging.subject import U2NETP_SHA256
+from backend.imaging.weights import U2NETP_SHA256
 from backend.settings import Settings
 from backend.storage.erasures import ERASURES
 from backend.storage.keys import ARTIFACT_PREFIX, UPLOAD_PREFIX

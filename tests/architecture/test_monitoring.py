@@ -80,6 +80,12 @@ def test_every_metric_and_alert_is_in_the_manual() -> None:
     assert documented == set(served())
 
 
+def test_the_manual_says_what_to_do_when_each_alert_fires() -> None:
+    rows = MANUAL.partition("**When an alert fires.**")[2].partition("\n\n**")[0]
+    alerts = re.findall(r"alert: (\w+)", RULES)
+    assert sorted(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE)) == sorted(alerts)
+
+
 def test_every_alert_has_a_unit_test() -> None:
     tested = set(re.findall(r"alertname: (\w+)", (MONITORING / "alerts.test.yml").read_text()))
     assert tested == set(re.findall(r"alert: (\w+)", RULES))

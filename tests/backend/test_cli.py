@@ -77,15 +77,6 @@ async def test_a_server_refuses_a_previous_secret_without_an_end() -> None:
     assert "of-before" not in err
 
 
-async def test_a_stand_in_on_another_host_is_refused() -> None:
-    command = await start_atelier(
-        "serve", "--stand-in", "http://shopify.example:80", **COMPLETE_ENVIRONMENT
-    )
-    code, _, err = await finish_command(command)
-    assert code != 0
-    assert "loopback" in err
-
-
 async def test_sign_prints_a_curl_command_and_names_what_is_missing() -> None:
     arguments = ("sign", "GET", "https://a.example/v1/jobs?limit=2", "--shop", "n.myshopify.com")
     code, out, _ = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))

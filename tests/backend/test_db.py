@@ -28,6 +28,31 @@ async def test_a_refused_connection_is_database_unavailable() -> None:
         await is_up(database)
 
 
+async def test_the_url_may_have_an_sslmode(database_url: str) -> None:
+    database = Database(f"{database_url}&sslmode=prefer")
+    assert await is_up(database)
+    assert await database.row(ECHO, number=1)
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "problem"),
+    [
+        ("sslmode=on", "`sslmode` parameter must be one of: disable, .*verify-full[.]$"),
+        ("channel_binding=require", 'unrecognized configuration parameter "channel_binding"[.]$'),
+    ],
+)
+async def test_a_wrong_parameter_of_the_url_is_named(
+    database_url: str, parameter: str, problem: str
+) -> None:
+    database = Database(f"{database_url}&{parameter}")
+    with pytest.raises(ConfigurationError, match=f"^DATABASE_URL is invalid: {problem}"):
+        await is_up(database)
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL is invalid"):
+        await database.row(ECHO, number=1)
+    await database.close()
+
+
 async def test_a_silent_server_is_given_up_within_six_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")

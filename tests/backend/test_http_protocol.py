@@ -18,7 +18,7 @@ HEADER = b"x-" + b"a" * 1000 + b": b\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers how many bytes the body has; `/fails…` only start to answer."""
+    """Answers how many bytes the body has; `/headers` the names; `/fails…` only start to answer."""
     size, more = 0, True
     while more:
         message = await receive()
@@ -29,7 +29,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"part", "more_body": True})
     if scope["path"] in {"/fails", "/fails-late"}:
         raise RuntimeError("on purpose")
-    await send({"type": "http.response.body", "body": str(size).encode()})
+    names = b" ".join(name for name, _ in scope["headers"])
+    told = names if scope["path"] == "/headers" else str(size).encode()
+    await send({"type": "http.response.body", "body": told})
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,15 @@ async def test_a_body_beside_an_upgrade_is_refused_and_not_lost(port: int, body:
 async def test_an_upgrade_without_a_body_is_ignored(port: int, end: bytes) -> None:
     taken = await answer(port, UPGRADE + end)
     assert taken.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_trailers_are_not_added_to_the_headers(port: int) -> None:
+    request_ = b"POST /headers HTTP/1.1\r\nHost: a\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: b\r\n\r\n"
+    taken = await answer(port, request_ + chunked + request_ + b"Connection: close\r\n\r\n")
+    assert taken.startswith(b"HTTP/1.1 200 ")
+    assert b"host transfer-encoding" in taken
+    assert b"authorization" not in taken
 
 
 @pytest.mark.parametrize("at_once", [True, False])

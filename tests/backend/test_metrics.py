@@ -63,7 +63,8 @@ def test_a_malformed_address_is_refused_with_an_example(listen: str) -> None:
 def test_a_taken_address_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(ConfigurationError, match=address), served_metrics(address):
+        problem = f"{address}: Address already in use. Each process needs a port of its own"
+        with pytest.raises(ConfigurationError, match=problem), served_metrics(address):
             pass
 
 

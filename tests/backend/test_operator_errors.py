@@ -71,7 +71,11 @@ async def one_line(*arguments: str, code: int, **env: str) -> str:
         (("--verbose",), "No such option '--verbose'."),
         (("worker", "--slots", "0"), "'--slots': 0 is not in the range"),
         (("sign", "GET", "v1/jobs", "--shop", "north"), "'v1/jobs' is not an http(s) URL."),
+        (("keys", "new", "more"), "Got unexpected extra argument (more). Try"),
+        (("migrate", "--to", ""), "Invalid value for --to: it is empty. Try"),
         (("token", "--shop", "http://north"), "'http://north' is not a shop's domain"),
+        (("webhooks", "list", "--shop", "north.example"), "'north.example' is not a shop's domain"),
+        (("credits", "show", "north.example"), "'north.example' is not a shop's domain"),
         (("stand-in", "--product", "nowhere.jpg"), "File 'nowhere.jpg' does not exist."),
     ],
 )
@@ -95,6 +99,12 @@ async def test_a_wrong_command_line_is_named_in_one_line(
 async def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, line: str) -> None:
     environ = {**COMPLETE_ENVIRONMENT, "TOKEN_KEYS": generate_key(), name: value}
     assert line in await one_line("worker", code=FAILED, **environ)
+
+
+async def test_a_stand_in_on_another_host_is_named_in_one_line() -> None:
+    stand_in = ("--stand-in", "http://shopify.example:80")
+    said = await one_line("serve", *stand_in, code=FAILED, **COMPLETE_ENVIRONMENT)
+    assert "--stand-in must be an http URL on loopback" in said
 
 
 async def test_a_taken_port_is_named_in_one_line() -> None:
@@ -180,6 +190,21 @@ async def test_a_server_waits_for_postgres_without_a_traceback(
     assert b"Traceback" not in b"".join(lines) + rest
     assert b"Aborted" not in rest
     assert await process.wait() in {0, INTERRUPTED}
+
+
+@pytest.mark.slow
+async def test_ctrl_c_does_not_wait_for_the_checks_of_a_server(environ: dict[str, str]) -> None:
+    """Postgres and the bucket accept connections and do not respond, for 2 s and 5 s."""
+    connected = asyncio.Event()
+    silent = await asyncio.start_server(lambda *_: connected.set(), "127.0.0.1", 0)
+    address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    environ |= {"DATABASE_URL": f"postgresql://{address}", "S3_ENDPOINT_URL": f"http://{address}"}
+    process = await start_atelier("serve", *free_port("serve"), **environ)
+    await asyncio.wait_for(connected.wait(), 60)
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 4)
+    assert (process.returncode, err) == (INTERRUPTED, b"")
+    silent.close()
 
 
 def free_port(command: str) -> tuple[str, ...]:

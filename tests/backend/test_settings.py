@@ -41,6 +41,16 @@ def test_a_well_known_secret_is_refused(name: str, secret: str) -> None:
         Settings.from_env({**COMPLETE_ENVIRONMENT, **ROTATION, name: secret}).require_real_secrets()
 
 
+@pytest.mark.parametrize("name", ["SHOPIFY_API_SECRET", "SHOPIFY_API_SECRET_PREVIOUS"])
+def test_a_secret_that_is_too_short_is_refused(name: str) -> None:
+    environ = {**COMPLETE_ENVIRONMENT, **ROTATION, name: "0123456789abcde"}
+    with pytest.raises(ConfigurationError, match=f"{name} is too short.*16") as refused:
+        Settings.from_env(environ).require_real_secrets()
+    assert environ[name] not in refused.value.message
+    long = {**environ, "SHOPIFY_API_SECRET_PREVIOUS": "0123456789abcdef", name: "0123456789abcdef"}
+    Settings.from_env(long).require_real_secrets()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("DATABASE_URL", "mysql://localhost/x"), ("S3_ENDPOINT_URL", "localhost:9000")],

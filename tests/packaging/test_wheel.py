@@ -103,7 +103,7 @@ def test_the_development_wheel_brings_the_demo(
     output = tmp_path / "pictures"
     told = run(installed, environ, "demo", "--json", "--output", str(output))
     assert told.returncode == 0, told.stderr
-    assert len(list(output.iterdir())) == 2
+    assert len(list(output.iterdir())) == 4
 
 
 def checked(*words: str | Path) -> None:

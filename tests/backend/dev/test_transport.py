@@ -5,6 +5,7 @@ import pytest
 
 from backend.dev.shopify import StandInShopify
 from backend.dev.transport import LoopbackEndpoints, LoopbackShopify
+from backend.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ async def origin():
     ],
 )
 def test_an_origin_that_is_not_plain_http_on_loopback_is_refused(origin):
-    with pytest.raises(ValueError, match="loopback"):
+    with pytest.raises(ConfigurationError, match="loopback"):
         LoopbackShopify(origin)
 
 

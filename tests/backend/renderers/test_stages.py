@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.imaging.encode import decode_own, encode_png
-from backend.imaging.subject import U2NETP_SHA256
+from backend.imaging.weights import U2NETP_SHA256
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.renderers.stages import Stages

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.loaders import create_loader
 
+from backend.errors import ConfigurationError
 from backend.storage.aws_session import SERVICES, aws_session, s3_client, service_descriptions
 
 ROLE = "arn:aws:iam::123456789012:role/atelier-web"
@@ -123,3 +124,19 @@ def test_a_pod_has_the_credentials_of_its_role(
 def test_each_service_has_its_description(service: str) -> None:
     client = aws_session()._session.create_client(service)
     assert client.meta.service_model.service_name == service
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("AWS_PROFILE", "nobody", r"profile \(nobody\) could not be found"),
+        ("AWS_DEFAULT_REGION", "no region", "'no region' doesn't match"),
+        ("AWS_DEFAULT_REGION", "us-east-1", "Invalid endpoint: http://a b"),
+    ],
+)
+def test_a_wrong_set_up_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=rf"{problem}.*\. Check AWS_\* and S3_ENDPOINT"):
+        s3_client(endpoint_url="http://a b")

@@ -51,6 +51,10 @@ REFUSED_URLS = [
     "https://[::ffff:127.0.0.1]/",
     "https://xn--a.com/",  # no valid IDN
     "https://[2002:7f00:1::]/",
+    "https://127.1/",
+    "https://hooks example.com/",
+    "https://hooks..example.com/",
+    "https://hooks.example.com%00/",
 ]
 
 
@@ -66,7 +70,13 @@ def test_a_url_that_could_lead_inside_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    [URL, "https://hooks.example.com:443/a?b=c", "https://8.8.8.8/", "https://bücher.example"],
+    [
+        URL,
+        "https://hooks.example.com:443/a?b=c",
+        "https://8.8.8.8/",
+        "https://bücher.example",
+        "https://Hook_1.example.com./",
+    ],
 )
 def test_a_public_https_url_is_accepted(url: str) -> None:
     assert url_problem(url, HTTPS) is None
