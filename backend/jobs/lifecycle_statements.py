@@ -92,8 +92,8 @@ def claiming() -> ClauseElement:
     )
 
 
-def checkpoints() -> Select[Any]:
-    """What the job's finished stages have left, as JSON by the stage's name."""
+def finished_stages() -> Select[Any]:
+    """What the finished stages of the job have left, as JSON by the stage's name."""
     left = func.json_build_object("files", JobStage.files, "facts", JobStage.facts)
     stages = cast(func.json_object_agg(JobStage.stage, left), Text).label("stages")
     return select(stages).where(JobStage.shop_id == SHOP_ID, JobStage.job_id == PUBLIC_ID)
@@ -192,7 +192,7 @@ def write_statement(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Select[
     return select(job.c.last_seq, *columns, setting(HINTS_SETTING, HINTS)).add_cte(*writes)
 
 
-CLAIM, CHECKPOINTS = Query(claiming), Query(checkpoints)
+CLAIM, CHECKPOINTS = Query(claiming), Query(finished_stages)
 ADVANCE = Query(lambda: advancing(ends=False))
 ADVANCE_TO_THE_END = Query(lambda: advancing(ends=True))
 SUCCEED = Query(succeeding)
