@@ -34,6 +34,7 @@ from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.garment_routes import garments_router
+from backend.jobs.plain_reads import plain_job_read
 from backend.jobs.read_services import ReadServices
 from backend.jobs.rerun_routes import rerun_router
 from backend.jobs.routes import jobs_router
@@ -58,6 +59,7 @@ from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
+from backend.review.plain_reads import plain_review
 from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
@@ -89,6 +91,7 @@ KEEP_ALIVE_SECONDS = 75
 # Seconds after which an importing thread lets a request run; Python's default is ten times that,
 # each time that the request has waited for anything.
 IMPORT_SLICE = 0.0005
+FAST_READS = (plain_job_read, plain_review)
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
@@ -207,7 +210,7 @@ def create_app(
     received = WebhookFastPath(app, webhook_guard, database)
     counted = BodyBudget(received, settings.body_budget_mb * 1_000_000)
     routed = traced_requests(RequestContext(counted))
-    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads))
+    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads, FAST_READS))
 
 
 def prepare_first_requests() -> None:
