@@ -1,18 +1,19 @@
 """The composition root of the web process: builds its services and wires them together."""
 
 import asyncio
+import importlib
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import msgspec
 from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
-from litestar.plugins import PluginProtocol
-from litestar.plugins.core import MsgspecDIPlugin
 from sqlalchemy import text
+from sqlalchemy.orm import configure_mappers
 
 from backend import queue
 from backend.account.routes import account_router
@@ -33,6 +34,7 @@ from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.garment_routes import garments_router
+from backend.jobs.plain_reads import plain_job_read
 from backend.jobs.read_services import ReadServices
 from backend.jobs.rerun_routes import rerun_router
 from backend.jobs.routes import jobs_router
@@ -57,12 +59,14 @@ from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
+from backend.review.plain_reads import plain_review
 from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.partner_api import partner_api
 from backend.shops.routes import installation_router
+from backend.ssrf_transport import certificates
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.submissions.routes import callbacks_router
@@ -71,6 +75,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.web_app import WebApp
 from backend.webhook_endpoints.routes import webhook_endpoints_router
 from backend.webhook_endpoints.service import EndpointSettings
 from backend.workflows.offer import WorkflowOffer, hosted_workflows, workflows_without_engine
@@ -83,25 +88,11 @@ DEFAULT_MAX_BODY_BYTES = 256_000  # bytes; routes that need more set their own l
 # Seconds that an idle connection stays open. Longer than in a proxy in front (nginx and AWS's load
 # balancers: 60), which could otherwise reuse a connection that is just closing.
 KEEP_ALIVE_SECONDS = 75
+# Seconds after which an importing thread lets a request run; Python's default is ten times that,
+# each time that the request has waited for anything.
+IMPORT_SLICE = 0.0005
+FAST_READS = (plain_job_read, plain_review)
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
-
-
-class WebApp(Litestar):
-    """Litestar with the one plugin that we use, and without copies of our routers.
-
-    Its default plugins for pydantic and attrs import both, pydantic's first version included. It
-    copies a router, as another app may have it too; each of ours is made for this app.
-    """
-
-    def _validate_registration_value(self, value: Any) -> Any:
-        if not isinstance(value, Router):
-            return super()._validate_registration_value(value)
-        value.owner = self
-        return value
-
-    @staticmethod
-    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
-        return [*plugins, MsgspecDIPlugin()]
 
 
 def create_app(
@@ -125,7 +116,7 @@ def create_app(
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     presigner = Presigner(settings)
     prices = price_list(settings)
-    partner = partner_api(settings, admin.http)
+    partner = partner_api(settings, admin)
     billing = BillingServices(
         prices=prices,
         admin_url=shopify_origins.admin,
@@ -157,7 +148,7 @@ def create_app(
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())
-            asyncio.get_running_loop().run_in_executor(None, queue.import_pgqueuer)
+            asyncio.get_running_loop().run_in_executor(None, prepare_first_requests)
             yield
 
     app = WebApp(
@@ -219,7 +210,25 @@ def create_app(
     received = WebhookFastPath(app, webhook_guard, database)
     counted = BodyBudget(received, settings.body_budget_mb * 1_000_000)
     routed = traced_requests(RequestContext(counted))
-    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads))
+    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads, FAST_READS))
+
+
+def prepare_first_requests() -> None:
+    """Do in a thread, once the process listens, what it need not have done by then.
+
+    It is a quarter of what a start would take. A request that needs a part of it before, waits for
+    that or does it itself.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(IMPORT_SLICE)
+    try:
+        configure_mappers()  # which SQLAlchemy does when it compiles the first statement
+        importlib.import_module("shopify.session_token")
+        certificates()
+        importlib.import_module("httpcore")
+        queue.import_pgqueuer()
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def provided(service: object) -> Provide:

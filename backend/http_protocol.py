@@ -45,6 +45,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     waiting = 0
     drained = 0  # bytes of a body whose request is already answered
+    idle_since: float | None = None  # on the loop's clock, while no request is in progress
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, and refuse too much of it that completes nothing."""
@@ -71,6 +72,47 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         super().on_headers_complete()
         self.headers = []  # for the trailers, which nobody reads
+
+    def on_response_complete(self) -> None:
+        """Start the next request if it is here already; otherwise the connection is idle from now.
+
+        uvicorn starts a timer after each response and cancels it with the next request.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self.timeout_keep_alive_handler()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for too long; look again when it may have been.
+
+        This is the connection's only timer, so it may find it busy, or idle since a later moment.
+        """
+        self.timeout_keep_alive_task = None
+        if self.idle_since is None:
+            return
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """The connection is not idle any more; the timer goes on."""
+        self.idle_since = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the timer, which would keep the connection's memory until then."""
+        super().connection_lost(exc)
+        super()._unset_keepalive_if_required()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Let our cycle send the response; the parser has just created uvicorn's."""

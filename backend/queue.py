@@ -12,7 +12,6 @@ The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
-import sys
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -85,9 +84,6 @@ ENTRIES = table(
 QUEUED: ColumnElement[str] = literal_column(f"'queued'::{QUEUE_SCHEMA}.pgqueuer_status")
 
 IMPORTING = threading.Lock()
-# Seconds after which the importing thread lets a request run; Python's default is ten times that,
-# each time that the request has waited for anything.
-IMPORT_SLICE = 0.0005
 
 AnyConnection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
@@ -163,12 +159,7 @@ def import_pgqueuer() -> None:
     locks in a deadlock: one waits for the other.
     """
     with IMPORTING:
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(IMPORT_SLICE)
-        try:
-            import pgqueuer.queries  # noqa: F401
-        finally:
-            sys.setswitchinterval(usual)
+        import pgqueuer.queries  # noqa: F401
 
 
 async def enqueue(connection: AnyConnection, *entries: Entry) -> None:

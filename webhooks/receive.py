@@ -121,7 +121,7 @@ def waiting(shop_domain: Any, topic: Any) -> ScalarSelect[int]:
     return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
-RECEIVE = Query(receiving())
+RECEIVE = Query(receiving)
 
 
 class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,4 +88,4 @@ def plan_of(row: Any) -> CurrentPlan | None:
     return CurrentPlan(**{name: row[f"plan_{name}"] for name in PLAN_FIELDS})
 
 
-BALANCE = Query(balance_and_lots())
+BALANCE = Query(balance_and_lots)

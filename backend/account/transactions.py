@@ -186,4 +186,4 @@ def lot_item(row: Any) -> TransactionResponse:
     )
 
 
-OPERATIONS_PAGE, PURCHASES_PAGE = Query(operations_page()), Query(purchases_page())
+OPERATIONS_PAGE, PURCHASES_PAGE = Query(operations_page), Query(purchases_page)

@@ -89,4 +89,4 @@ def usage_of(row: Any) -> UsageOfADay:
     )
 
 
-USAGE = Query(usage_by_day())
+USAGE = Query(usage_by_day)

@@ -136,7 +136,7 @@ def started(
     """What every server process does first: logs, settings, a check of secrets and keys, traces."""
     gc.disable()  # until `collect_garbage`: imports make none, and searching it takes a tenth
     import_without(("rich", "pygments"), "structlog", "httpx")  # for colours in a terminal
-    import_without(("cryptography.x509",), "jwt")  # for other algorithms than HS256
+    import_without(("cryptography",), "jwt")  # for other algorithms than HS256
 
     from backend.billing.plans import require_billing_settings
     from backend.logs import configure_logging
@@ -212,21 +212,16 @@ def checked_app(
 ) -> "HttpSemantics[FastPath]":
     """The app, once Postgres and the bucket are known to serve it. Raises `ConfigurationError`.
 
-    What waits for a file or the network does so in a thread, beside the imports and `create_app`.
+    What waits for the network does so in a thread, beside `create_app`.
     """
-    from backend.ssrf_transport import certificates
+    from backend.app import create_app
+    from backend.page.shell import SHOPIFY, ShopifyOrigins
+    from backend.storage.objects import ObjectStore
 
     with ThreadPoolExecutor(1) as beside:
-        authorities = beside.submit(certificates)
-
-        from backend.app import create_app
-        from backend.page.shell import SHOPIFY, ShopifyOrigins
-        from backend.storage.objects import ObjectStore
-
         store = ObjectStore(settings)
         checks = beside.submit(asyncio.run, check_services(settings, store))
         origins = ShopifyOrigins(cdn=stand_in, admin=stand_in) if stand_in else SHOPIFY
-        authorities.result()
         app = create_app(
             settings, store=store, shopify_transport=transport, shopify_origins=origins
         )

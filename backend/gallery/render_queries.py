@@ -89,6 +89,6 @@ def one_render() -> Select[Any]:
     return of_shop(select(*RENDER_COLUMNS, artifacts(SHOWN_IMAGES)), IS_A_RENDER)
 
 
-RENDER_PAGE = Query(renders_page())
-RENDER_PAGE_OF_CATEGORY = Query(renders_page(Job.category == CATEGORY))
-ONE_RENDER = Query(one_render())
+RENDER_PAGE = Query(renders_page)
+RENDER_PAGE_OF_CATEGORY = Query(lambda: renders_page(Job.category == CATEGORY))
+ONE_RENDER = Query(one_render)

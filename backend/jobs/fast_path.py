@@ -1,7 +1,7 @@
-"""The fast path: the two reads that pages poll are answered before the framework is entered.
+"""The fast path: what pages read most is answered before the framework is entered.
 
 Litestar's routing, dependencies and responses took longer than the database. So a plain request
-for a job's detail or events is answered here, with the same guard and the same functions as on its
+for one of these reads is answered here, with the same guard and the same functions as on its
 route. A request is plain if there is nothing to decide: its one credential is a session token, and
 its query is what a page sends. Any other goes to its route.
 """
@@ -9,8 +9,8 @@ its query is what a page sends. Any other goes to its route.
 import functools
 import re
 import time
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
@@ -20,7 +20,6 @@ from backend.auth.guards import SIGNATURE_HEADER, MerchantGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.errors import AtelierError
 from backend.http_semantics import HTTP
-from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.etags import TAG_HEADER
 from backend.jobs.read_services import ReadServices
 from backend.web import (
@@ -32,18 +31,25 @@ from backend.web import (
     send_json,
 )
 
-JOBS_PREFIX, EVENTS_SEGMENT = "/v1/jobs/", "events"
-DETAIL_ROUTE, EVENTS_ROUTE = "/v1/jobs/{public_id}", "/v1/jobs/{public_id}/events"
-QUERY = re.compile(rb"since=([0-9]{1,9})")
 HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 ONCE = frozenset({b"host", b"authorization", TAG_HEADER})
 
 
-class PlainRequest(msgspec.Struct, frozen=True, gc=False):
-    """A plain request: for the events after `since`, or for the detail if that is None."""
+class PlainRead(msgspec.Struct, frozen=True, gc=False):
+    """The route of a read, and its function, which takes the shop and the If-None-Match header."""
 
-    public_id: str
-    since: int | None
+    path_template: str
+    read: Callable[..., Awaitable[JsonResponse]]  # (reads, *, shop_domain, tags)
+
+
+# The read that a path and a query ask for, if it is a known one.
+FindRead: TypeAlias = Callable[[str, bytes], PlainRead | None]
+
+
+class PlainRequest(msgspec.Struct, frozen=True, gc=False):
+    """A plain request: what it reads, and its two headers that count."""
+
+    asked: PlainRead
     authorization: bytes
     tags: str | None
 
@@ -57,47 +63,45 @@ class FastPath:
         guard: MerchantGuard,
         not_found_limit: NotFoundLimit,
         reads: ReadServices,
+        finders: Sequence[FindRead],
     ) -> None:
         self.app = app
         self.guard = guard
         self.not_found_limit = not_found_limit
         self.reads = reads
+        self.finders = finders
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a plain request; pass on any other."""
-        asked = plain_request(scope) if scope["type"] == HTTP else None
-        if asked is None:
+        request = self.plain_request(scope) if scope["type"] == HTTP else None
+        if request is None:
             return self.app(scope, receive, send)
-        return self.answer(scope, send, asked)
+        return self.answer(scope, send, request)
 
-    async def answer(self, scope: Any, send: Send, asked: PlainRequest) -> None:
+    def plain_request(self, scope: Any) -> PlainRequest | None:
+        """The request if it is plain; otherwise None."""
+        if scope["method"] != "GET" or scope["root_path"]:
+            return None
+        for find in self.finders:
+            asked = find(scope["path"], scope["query_string"])
+            if asked is not None:
+                return with_headers(asked, scope["headers"])
+        return None
+
+    async def answer(self, scope: Any, send: Send, request: PlainRequest) -> None:
         """The response, and its line in the access log."""
         started = time.perf_counter()
         request_id = chosen_request_id(scope)
         shop = ""  # nobody's, until the token is verified
         try:
-            shop = self.guard.by_token([asked.authorization]).shop
+            shop = self.guard.by_token([request.authorization]).shop
             self.guard.limits.count(shop, "GET")
-            answer = await self.read(shop, asked)
+            answer = await request.asked.read(self.reads, shop_domain=shop, tags=request.tags)
         except Exception as error:
             answer = self.refused(shop, error, request_id)
-        scope["path_template"] = DETAIL_ROUTE if asked.since is None else EVENTS_ROUTE
+        scope["path_template"] = request.asked.path_template
         log_access(scope, answer.status, time.perf_counter() - started, request_id)
         await send_json(send, answer, request_id)
-
-    def read(self, shop: str, asked: PlainRequest) -> Awaitable[JsonResponse]:
-        """The response of the route with the same path."""
-        if asked.since is None:
-            return read_detail(
-                self.reads, shop_domain=shop, public_id=asked.public_id, tags=asked.tags
-            )
-        return read_events(
-            self.reads,
-            shop_domain=shop,
-            public_id=asked.public_id,
-            tags=asked.tags,
-            since=asked.since,
-        )
 
     def refused(self, shop: str, error: Exception, request_id: str) -> JsonResponse:
         """The response to an error; its log line has the request ID."""
@@ -107,13 +111,10 @@ class FastPath:
             return response_to_bug(error)
 
 
-def plain_request(scope: Any) -> PlainRequest | None:
-    """The parsed request, if it is one of the two reads and plain; otherwise None."""
-    address = parsed_path(scope)
-    if address is None:
-        return None
+def with_headers(asked: PlainRead, headers: Sequence[tuple[bytes, bytes]]) -> PlainRequest | None:
+    """The request with these headers if they leave nothing to decide; otherwise None."""
     found: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name in ONCE:
             if name in found:
                 return None
@@ -123,26 +124,10 @@ def plain_request(scope: Any) -> PlainRequest | None:
     if b"authorization" not in found or not is_host(found.get(b"host", b"")):
         return None
     tags = found.get(TAG_HEADER)
-    return PlainRequest(*address, found[b"authorization"], tags.decode("latin-1") if tags else None)
+    return PlainRequest(asked, found[b"authorization"], tags.decode("latin-1") if tags else None)
 
 
 @functools.lru_cache(maxsize=64)
 def is_host(value: bytes) -> bool:
     """Whether this is a Host header: the routes refuse any other."""
     return HOST.fullmatch(value) is not None
-
-
-def parsed_path(scope: Any) -> tuple[str, int | None] | None:
-    """The job's ID, and the `since` of its events; None for any other path."""
-    path, query = scope["path"], scope["query_string"]
-    if scope["method"] != "GET" or not path.startswith(JOBS_PREFIX) or scope["root_path"]:
-        return None
-    public_id, slash, rest = path[len(JOBS_PREFIX) :].partition("/")
-    if not slash:
-        return (public_id, None) if public_id and not query else None
-    if rest != EVENTS_SEGMENT or not public_id:
-        return None
-    since = QUERY.fullmatch(query) if query else None
-    if query and since is None:
-        return None
-    return public_id, int(since[1]) if since else 0

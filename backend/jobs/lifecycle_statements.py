@@ -11,7 +11,9 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
+    ClauseElement,
     Integer,
+    Select,
     SmallInteger,
     Text,
     bindparam,
@@ -66,6 +68,37 @@ PICTURE = (
 )
 
 
+def claiming() -> ClauseElement:
+    """Give the job to the worker: nobody with an earlier claim can write it from now on."""
+    return (
+        update(Job)
+        .where(*THIS_JOB, may_become(JobStatus.IN_PROGRESS), Shop.id == Job.shop_id)
+        .values(
+            status=JobStatus.IN_PROGRESS,
+            attempt=Job.attempt + 1,
+            stage_attempts=Job.stage_attempts + 1,
+            started_at=func.coalesce(Job.started_at, func.now()),
+        )
+        .returning(
+            Job.attempt,
+            Job.stage_attempts.label("stage_attempts"),
+            Job.job_type,
+            Job.origin,
+            cast(Job.request, Text).label("request"),
+            cast(Job.publish, Text).label("publish"),
+            Shop.domain,
+            Shop.status.label("shop_status"),
+        )
+    )
+
+
+def finished_stages() -> Select[Any]:
+    """What the finished stages of the job have left, as JSON by the stage's name."""
+    left = func.json_build_object("files", JobStage.files, "facts", JobStage.facts)
+    stages = cast(func.json_object_agg(JobStage.stage, left), Text).label("stages")
+    return select(stages).where(JobStage.shop_id == SHOP_ID, JobStage.job_id == PUBLIC_ID)
+
+
 def insert_checkpoint(job: CTE) -> CTE:
     """The finished stage's checkpoint."""
     return (
@@ -99,7 +132,7 @@ def insert_artifacts(job: CTE, before_last: int) -> CTE:
     )
 
 
-def advancing(*, ends: bool) -> Query:
+def advancing(*, ends: bool) -> Select[Any]:
     """Record a finished stage; if `ends`, the job has succeeded with it."""
     step: dict[str, Any] = {
         "stage_attempts": 1,
@@ -131,7 +164,7 @@ def advancing(*, ends: bool) -> Query:
     )
 
 
-def failing(*, returns_quota: bool) -> Query:
+def failing(*, returns_quota: bool) -> Select[Any]:
     """Fail the job."""
     job, writes = finish_job(
         JobStatus.FAILURE,
@@ -144,52 +177,24 @@ def failing(*, returns_quota: bool) -> Query:
     return write_statement(job, *writes, columns=(held_its_price(job),))
 
 
-def succeeding() -> Query:
+def succeeding() -> Select[Any]:
     """End the job well."""
     job, writes = finish_job(JobStatus.SUCCESS, *LEASED, message=FINISHED, extra=EXTRA)
     return write_statement(job, *writes, columns=(held_its_price(job),))
 
 
-def write_statement(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Query:
+def write_statement(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Select[Any]:
     """The statement of the job's change and of what goes with it; the change's row.
 
     With the row it says who sends the hint about the events: the trigger on `jobs`, which runs
     after the statement, or whoever has set `hints_after_commit` to the channel.
     """
-    return Query(select(job.c.last_seq, *columns, setting(HINTS_SETTING, HINTS)).add_cte(*writes))
+    return select(job.c.last_seq, *columns, setting(HINTS_SETTING, HINTS)).add_cte(*writes)
 
 
-CLAIM = Query(
-    update(Job)
-    .where(*THIS_JOB, may_become(JobStatus.IN_PROGRESS), Shop.id == Job.shop_id)
-    .values(
-        status=JobStatus.IN_PROGRESS,
-        attempt=Job.attempt + 1,
-        stage_attempts=Job.stage_attempts + 1,
-        started_at=func.coalesce(Job.started_at, func.now()),
-    )
-    .returning(
-        Job.attempt,
-        Job.stage_attempts.label("stage_attempts"),
-        Job.job_type,
-        Job.origin,
-        cast(Job.request, Text).label("request"),
-        cast(Job.publish, Text).label("publish"),
-        Shop.domain,
-        Shop.status.label("shop_status"),
-    )
-)
-CHECKPOINTS = Query(
-    select(
-        cast(
-            func.json_object_agg(
-                JobStage.stage,
-                func.json_build_object("files", JobStage.files, "facts", JobStage.facts),
-            ),
-            Text,
-        ).label("stages")
-    ).where(JobStage.shop_id == SHOP_ID, JobStage.job_id == PUBLIC_ID)
-)
-ADVANCE, ADVANCE_TO_THE_END = advancing(ends=False), advancing(ends=True)
-SUCCEED = succeeding()
-FAIL, FAIL_FOR_NOTHING = failing(returns_quota=False), failing(returns_quota=True)
+CLAIM, CHECKPOINTS = Query(claiming), Query(finished_stages)
+ADVANCE = Query(lambda: advancing(ends=False))
+ADVANCE_TO_THE_END = Query(lambda: advancing(ends=True))
+SUCCEED = Query(succeeding)
+FAIL = Query(lambda: failing(returns_quota=False))
+FAIL_FOR_NOTHING = Query(lambda: failing(returns_quota=True))

@@ -205,6 +205,7 @@ FOR_VISITORS = (
     Job.origin == "storefront",
     or_(Job.customer_id.is_(None), Job.customer_id == bindparam("customer_id")),
 )
-ONE_VERSION = Query(version())
-ONE_DETAIL, ONE_TIMELINE = Query(detail()), Query(timeline())
-VISITORS_DETAIL, VISITORS_TIMELINE = Query(detail(FOR_VISITORS)), Query(timeline(FOR_VISITORS))
+ONE_VERSION = Query(version)
+ONE_DETAIL, ONE_TIMELINE = Query(detail), Query(timeline)
+VISITORS_DETAIL = Query(lambda: detail(FOR_VISITORS))
+VISITORS_TIMELINE = Query(lambda: timeline(FOR_VISITORS))

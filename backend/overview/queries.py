@@ -81,4 +81,4 @@ SPENT_TODAY = (
     DailyCount.day == func.timezone("UTC", func.now()).cast(Date),
     DailyCount.what == RULE_CREDITS,
 )
-OVERVIEW = Query(overview())
+OVERVIEW = Query(overview)

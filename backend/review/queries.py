@@ -102,4 +102,4 @@ def is_up_to_date() -> ColumnElement[bool]:
     return or_(Job.review != literal_column("'WAITING'"), ~live)
 
 
-REVIEW_PAGE = Query(cards_page())
+REVIEW_PAGE = Query(cards_page)

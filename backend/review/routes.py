@@ -16,11 +16,17 @@ from backend.jobs.routes import OF_A_JOB, JobId, MerchantRequest
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.review.dismissal import dismiss, take_dismissal_back
 from backend.review.listing import ReviewRequest, read_review
-from backend.review.schemas import DismissalResponse, ReviewResponse, ReviewState
+from backend.review.schemas import (
+    DEFAULT_CARDS,
+    MAX_CARDS,
+    DismissalResponse,
+    ReviewResponse,
+    ReviewState,
+)
 
 # Litestar reserves the argument's name `state`, and would report an error under the other name.
 State = Annotated[str, QueryParameter(name="state", schema_extra={"enum": list(ReviewState)})]
-CardLimit = Annotated[int, QueryParameter(ge=1, le=100)]
+CardLimit = Annotated[int, QueryParameter(ge=1, le=MAX_CARDS)]
 CardCursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
 REVIEW_RESPONSES = documented(
     ReviewResponse, *OF_A_SHOP, InvalidRequest, versioned=True, sometimes=("Link",)
@@ -35,7 +41,7 @@ async def list_review(
     request: MerchantRequest,
     reads: NamedDependency[ReadServices],
     review_state: State = ReviewState.WAITING,
-    limit: CardLimit = 24,
+    limit: CardLimit = DEFAULT_CARDS,
     cursor: CardCursor = None,
 ) -> Response[ReviewResponse | None]:
     """Successful jobs with their images, newest first; without those of storefront visitors."""

@@ -8,6 +8,8 @@ import msgspec
 from backend.jobs.schemas import ArtifactResponse, JobType, Moment, PublicId
 from backend.publications.states import PublicationStatus
 
+DEFAULT_CARDS, MAX_CARDS = 24, 100  # of a page
+
 
 class ReviewState(StrEnum):
     """`waiting`: neither dismissed nor published. A restored or failed publication waits again."""

@@ -9,6 +9,7 @@ Shopify reports errors in three places: the HTTP status, the response's `errors`
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Iterator
@@ -119,18 +120,26 @@ class AdminApi:
         self.token_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.token_calls = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
-        self.http = httpx.AsyncClient(
+        self.transport = transport
+
+    @functools.cached_property
+    def http(self) -> httpx.AsyncClient:
+        """For the Admin API. Made at its first use: httpx imports what it needs for it then."""
+        return httpx.AsyncClient(
             verify=certificates(),
-            transport=transport,
+            transport=self.transport,
             timeout=ADMIN_API_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
             # Without it, the token endpoint refuses with a page for people.
             headers={"Accept": "application/json"},
         )
-        # For the URLs in Shopify's responses: images and upload targets.
-        self.files = httpx.AsyncClient(
-            transport=transport or PublicInternet(),
+
+    @functools.cached_property
+    def files(self) -> httpx.AsyncClient:
+        """For the URLs in Shopify's responses: images and upload targets."""
+        return httpx.AsyncClient(
+            transport=self.transport or PublicInternet(),
             timeout=ADMIN_API_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
@@ -138,8 +147,9 @@ class AdminApi:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
-        await self.files.aclose()
+        for client in ("http", "files"):
+            if client in vars(self):  # has been used
+                await getattr(self, client).aclose()
 
     def token_lock(self, shop: str) -> asyncio.Lock:
         """The lock to hold while fetching the shop's tokens, within this process."""

@@ -19,7 +19,13 @@ from backend.db import Database
 from backend.errors import ConfigurationError, ShopifyBusy, ShopifyUnavailable
 from backend.settings import Settings
 from backend.shops import partner_documents
-from backend.shops.admin_api import DEFAULT_WAIT, MIN_WAIT, ShopifyRefused, shopify_call
+from backend.shops.admin_api import (
+    DEFAULT_WAIT,
+    MIN_WAIT,
+    AdminApi,
+    ShopifyRefused,
+    shopify_call,
+)
 from backend.shops.documents import operation_of
 from backend.shops.models import PartnerState
 from backend.shops.partner_responses import Contract, ContractAnswer, EventsAnswer, PartnerEvent
@@ -156,7 +162,7 @@ class PartnerApi:
         return answer.get("data")
 
 
-def partner_api(settings: Settings, http: httpx.AsyncClient) -> PartnerApi | None:
+def partner_api(settings: Settings, admin: AdminApi) -> PartnerApi | None:
     """The client if its settings are there. Raises `ConfigurationError` if some are missing."""
     names = ("partner_organization_id", "partner_app_id", "partner_api_token")
     missing = [name.upper() for name in names if not getattr(settings, name)]
@@ -164,7 +170,7 @@ def partner_api(settings: Settings, http: httpx.AsyncClient) -> PartnerApi | Non
         return None
     if missing:
         raise ConfigurationError(f"The Partner API needs {', '.join(missing)} too.")
-    return PartnerApi(settings, http)
+    return PartnerApi(settings, admin.http)
 
 
 async def reserve_call(database: Database, max_wait: float) -> float:

@@ -183,7 +183,7 @@ def contexts(
         disabled=settings.disabled, without_engine=workflows_without_engine(available)
     )
     require_known_prices(settings.quotas)
-    partner = partner_api(settings, admin.http)
+    partner = partner_api(settings, admin)
     billing_refresh = ShopifyBillingRefresh(database, admin, prices, partner)
     context = WorkerContext(
         database=database,

@@ -149,29 +149,29 @@ async def reads(database: Database, shop: str | None) -> bool:
 # The row of a query, which has a pool of its own
 
 NUMBER = bindparam("number", type_=Integer)
-ECHO = Query(select(NUMBER.label("number"), literal("always").label("word")))
-SLEEP = Query(select(func.pg_sleep(bindparam("seconds", type_=Float))))
+ECHO = Query(lambda: select(NUMBER.label("number"), literal("always").label("word")))
+SLEEP = Query(lambda: select(func.pg_sleep(bindparam("seconds", type_=Float))))
 
 
 async def test_a_query_takes_parameters_by_name_and_keeps_its_constants(database_url: str) -> None:
     database = Database(database_url)
     rows = await asyncio.gather(*(database.row(ECHO, number=number) for number in range(30)))
     assert [tuple(row or ()) for row in rows] == [(number, "always") for number in range(30)]
-    nothing = Query(select(NUMBER).where(literal(value=False)))
+    nothing = Query(lambda: select(NUMBER).where(literal(value=False)))
     assert await database.row(nothing, number=1) is None
     await database.close()
 
 
 async def test_a_parameter_with_a_default_may_have_another_value(database_url: str) -> None:
     database = Database(database_url)
-    query = Query(select(bindparam("number", 5)))
+    query = Query(lambda: select(bindparam("number", 5)))
     assert tuple(await database.row(query, number=7) or ()) == (7,)
     await database.close()
 
 
 async def test_texts_and_integers_of_a_query_are_in_its_text(database_url: str) -> None:
     database = Database(database_url)
-    query = Query(select(NUMBER + 40, literal("it's 100 % \\ :so $1"), literal(2.5)))
+    query = Query(lambda: select(NUMBER + 40, literal("it's 100 % \\ :so $1"), literal(2.5)))
     assert query.arguments({"number": 2}) == [2, 2.5]
     assert tuple(await database.row(query, number=2) or ()) == (42, "it's 100 % \\ :so $1", 2.5)
     await database.close()

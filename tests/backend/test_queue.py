@@ -103,14 +103,3 @@ def test_a_request_may_need_pgqueuer_while_the_process_still_imports_it() -> Non
     command = [sys.executable, "-c", TWO_THREADS]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.stderr == ""
-
-
-def test_requests_wait_only_briefly_for_the_import_of_pgqueuer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    usual = sys.getswitchinterval()
-    intervals: list[float] = []
-    monkeypatch.setattr(sys, "setswitchinterval", intervals.append)
-    queue.import_pgqueuer.__wrapped__()
-    assert intervals == [queue.IMPORT_SLICE, usual]
-    assert usual > queue.IMPORT_SLICE

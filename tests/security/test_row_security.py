@@ -26,8 +26,10 @@ shared_app = pytest.fixture(open_shared_app, scope="module")
 DENIED = "42501"
 SEEN = ("shops", "jobs", "job_events", "artifacts", "uploads", "webhook_deliveries")
 # A statement that never ends by itself, and one that fails, each after it has entered the shop.
-PAUSED = Query(queries.of_shop(select(Job.public_id, func.pg_sleep(bindparam("s", type_=Float)))))
-FAILING = Query(queries.of_shop(select(Job.public_id, 1 / (Job.last_seq - Job.last_seq))))
+PAUSED = Query(
+    lambda: queries.of_shop(select(Job.public_id, func.pg_sleep(bindparam("s", type_=Float))))
+)
+FAILING = Query(lambda: queries.of_shop(select(Job.public_id, 1 / (Job.last_seq - Job.last_seq))))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 import structlog
@@ -15,6 +14,7 @@ import structlog
 from backend.billing.plans import price_list, read_plans_file, require_billing_settings
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from backend.shops.admin_api import AdminApi
 from backend.shops.partner_api import partner_api
 from backend.shops.token_encryption import generate_key
 from tests.prepaid_apps import MANAGED
@@ -163,9 +163,10 @@ def test_app_pricing_needs_plans_and_leaves_packs_out(
 def test_a_wrong_setting_of_the_partner_api_is_named(
     settings_without_services: Settings, change: dict[str, str], said: str
 ) -> None:
-    settings = msgspec.structs.replace(settings_without_services, **{**MANAGED, **change})
+    given = {"token_keys": generate_key(), **MANAGED, **change}
+    settings = msgspec.structs.replace(settings_without_services, **given)
     with pytest.raises(ConfigurationError, match=said):
-        partner_api(settings, httpx.AsyncClient())
+        partner_api(settings, AdminApi(settings, None))
 
 
 def test_an_app_that_charges_nothing_needs_no_file(settings_without_services: Settings) -> None:

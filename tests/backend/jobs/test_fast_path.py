@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from backend.auth.rate_limits import RateLimits
-from backend.jobs import fast_path
+from backend.jobs import plain_reads
 from backend.jobs.fast_path import FastPath
 from backend.jobs.ids import new_public_id
 from backend.storage.presign import SIGNING_WINDOW, Presigner
@@ -99,6 +99,56 @@ async def test_the_fast_path_answers_exactly_like_the_route(
         assert comparable(short) == comparable(route), kind
 
 
+# The same page of the review for the fast path and for the route.
+REVIEWS = [
+    ("", "?state=waiting"),
+    ("?state=waiting&limit=1", "?limit=1&state=waiting"),
+    ("?state=waiting&limit=100", "?limit=100&state=waiting"),
+    ("?state=published&limit=24", "?limit=24&state=published"),
+]
+
+
+@pytest.mark.parametrize("queries", REVIEWS)
+@pytest.mark.parametrize("tag", [None, "current", '"0123456789abcdef.300"', "garbage"])
+async def test_the_fast_path_answers_a_review_exactly_like_the_route(
+    shared_app: RunningApp, fast_path_urls: list[str], queries: tuple[str, str], tag: str | None
+) -> None:
+    for _ in range(2):
+        await finished_job(shared_app)
+    short_url, route_url = (f"/v1/review{query}" for query in queries)
+    headers = await known_token(shared_app)
+    first = await shared_app.http.get(route_url, headers=headers)
+    if tag is not None:
+        headers["If-None-Match"] = first.headers["etag"] if tag == "current" else tag
+    fast_path_urls.clear()
+    short = await shared_app.http.get(short_url, headers=headers)
+    assert fast_path_urls == ["/v1/review"]
+    route = await shared_app.http.get(route_url, headers=headers)
+    assert fast_path_urls == ["/v1/review"]
+    assert short.status_code == (304 if tag == "current" else 200)
+    assert comparable(short) == comparable(route)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("?state=waiting&limit=0", 422),
+        ("?state=waiting&limit=101", 422),
+        ("?state=WAITING&limit=24", 422),
+        ("?state=waiting&limit=24&x=1", 422),
+        ("?state=waiting&limit=24&limit=24", 400),
+        (f"?state=waiting&limit=24&cursor={26 * '0'}", 200),
+    ],
+)
+async def test_another_query_of_the_review_takes_the_normal_route(
+    shared_app: RunningApp, fast_path_urls: list[str], query: str, status: int
+) -> None:
+    bearer = await known_token(shared_app)
+    fast_path_urls.clear()
+    answer = await shared_app.http.get(f"/v1/review{query}", headers=bearer)
+    assert (answer.status_code, fast_path_urls) == (status, [])
+
+
 async def test_the_fast_path_refuses_an_uninstalled_shop_at_once(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
@@ -111,9 +161,10 @@ async def test_the_fast_path_refuses_an_uninstalled_shop_at_once(
     ).status_code == 200
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     fast_path_urls.clear()
-    answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
-    assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
-    assert len(fast_path_urls) == 1
+    for url in (f"/v1/jobs/{ref.public_id}", "/v1/review"):
+        answer = await shared_app.http.get(url, headers=bearer)
+        assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
+    assert len(fast_path_urls) == 2
 
 
 UNSIGNED = "eyJhbGciOiJub25lIn0.e30."
@@ -226,7 +277,7 @@ async def test_a_bug_in_the_fast_path_is_logged_and_reveals_nothing(
     async def broken(*_args: Any, **_how: Any) -> None:
         raise RuntimeError("the password is hunter2")
 
-    monkeypatch.setattr(fast_path, "read_detail", broken)
+    monkeypatch.setattr(plain_reads, "read_detail", broken)
     fast_path_urls.clear()
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         answer = await shared_app.http.get(

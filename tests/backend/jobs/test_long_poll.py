@@ -30,7 +30,7 @@ from tests.scenarios import (
 from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
-A_WHILE = db.Query(select(func.pg_sleep(0.1)))
+A_WHILE = db.Query(lambda: select(func.pg_sleep(0.1)))
 
 EAR = f"pg_stat_activity WHERE datname = current_database() AND application_name = '{wakeups.NAME}'"
 

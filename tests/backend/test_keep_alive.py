@@ -1,0 +1,128 @@
+"""A connection has one timer, which closes it once it has been idle for too long."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from backend.http_protocol import LimitedProtocol
+
+LIMIT = 75  # seconds
+
+
+class Transport(asyncio.Transport):
+    """A transport that only says whether it was closed."""
+
+    is_closed = False
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class Timer:
+    """A timer of `Clock`."""
+
+    due: float
+    callback: Callable[[], None] | None
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+@dataclass
+class Clock:
+    """A loop's clock and timers, which the test moves on."""
+
+    now: float = 0.0
+    timers: list[Timer] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.now + delay, callback))
+        return self.timers[-1]
+
+    def waiting(self) -> list[Timer]:
+        return [timer for timer in self.timers if timer.callback is not None]
+
+    def advance(self, seconds: float) -> None:
+        """Move on, and run what is due by then, at its own time."""
+        until = self.now + seconds
+        while due := [timer for timer in self.waiting() if timer.due <= until]:
+            timer = min(due, key=lambda each: each.due)
+            self.now, callback, timer.callback = timer.due, timer.callback, None
+            assert callback is not None
+            callback()
+        self.now = until
+
+
+async def unasked(_scope: Any, _receive: Any, _send: Any) -> None:
+    """The app, to which no request comes."""
+
+
+class Connection(LimitedProtocol):
+    """A connection on a clock of its own."""
+
+    def __init__(self) -> None:
+        config = uvicorn.Config(unasked, log_config=None, timeout_keep_alive=LIMIT)
+        super().__init__(config, ServerState(), {}, cast("Any", Clock()))
+        self.clock = cast("Clock", self.loop)
+        self.connection_made(Transport())
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return Connection()
+
+
+def test_an_idle_connection_is_closed_at_its_limit(connection: Connection) -> None:
+    connection.on_response_complete()
+    connection.clock.advance(LIMIT - 1)
+    assert not connection.transport.is_closing()
+    connection.clock.advance(1)
+    assert connection.transport.is_closing()
+
+
+def test_the_time_counts_from_the_last_response(connection: Connection) -> None:
+    connection.on_response_complete()
+    connection.clock.advance(LIMIT - 1)
+    connection.data_received(b"GET ")
+    connection.on_response_complete()
+    connection.clock.advance(LIMIT - 1)
+    assert not connection.transport.is_closing()
+    connection.clock.advance(1)
+    assert connection.transport.is_closing()
+
+
+def test_a_connection_in_use_is_not_closed(connection: Connection) -> None:
+    connection.on_response_complete()
+    connection.data_received(b"GET ")
+    connection.clock.advance(10 * LIMIT)
+    assert not connection.transport.is_closing()
+    connection.on_response_complete()
+    connection.clock.advance(LIMIT)
+    assert connection.transport.is_closing()
+
+
+def test_many_requests_need_one_timer(connection: Connection) -> None:
+    for _ in range(100):
+        connection.data_received(b"")
+        connection.on_response_complete()
+        connection.clock.advance(LIMIT / 1000)
+    assert len(connection.clock.timers) == 1
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+def test_a_lost_connection_leaves_no_timer(connection: Connection, error: Exception | None) -> None:
+    connection.on_response_complete()
+    connection.connection_lost(error)
+    assert connection.clock.waiting() == []
