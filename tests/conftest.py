@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,15 +35,23 @@ structlog.configure(
 )
 
 
-def pytest_collection_finish() -> None:
+gc.disable()  # until `pytest_collection` has ended: next to nothing of the imports is garbage
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Exclude the objects of imports and collection from later garbage collections.
 
     Scanning these 300,000 objects again and again takes a tenth of the tests' time. What tests
     leave is collected more rarely than usual: an app is some 100,000 objects, made all at once.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +123,18 @@ async def renderer() -> AsyncIterator[CachingRenderer]:
     caching = CachingRenderer(LocalRenderer(MODEL_PATH))
     yield caching
     await caching.close()
+
+
+@pytest.fixture(scope="session")
+async def session_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
+    """The app of all modules that take `open_shared_app`, one after another."""
+    async with (
+        cloned_database(services.postgres.url(), template) as url,
+        open_running_app(settings_for(services, url), renderer) as running,
+    ):
+        yield running
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ async def test_the_stand_ins_serve_until_ctrl_c() -> None:
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+@pytest.mark.slow
 async def test_the_stand_in_says_that_the_app_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "a_tee.jpg").write_bytes(b"")
     arguments = ("stand-in", "--app-url", "http://127.0.0.1:1", "--product", tmp_path / "a_tee.jpg")
@@ -211,6 +212,7 @@ async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(service_direct
     assert_nothing_left(service_directory, [])
 
 
+@pytest.mark.slow
 async def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -34,6 +34,7 @@ def log_output() -> Iterator[io.StringIO]:
     before = root.handlers, [(each, each.level) for each in (root, *chatty)]
     written = io.StringIO()
     configure_logging(logging.DEBUG, written)
+    structlog.configure(cache_logger_on_first_use=False)  # else they write here in later tests too
     for each in chatty:
         each.setLevel(logging.DEBUG)
     yield written

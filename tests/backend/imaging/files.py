@@ -47,6 +47,21 @@ def located_jpeg() -> bytes:
     return jpeg(image)
 
 
+def broken_jpeg() -> bytes:
+    """The first part of a photo."""
+    return jpeg(photo())[:9000]
+
+
+def broken_png() -> bytes:
+    """The first part of a photo."""
+    return png(photo())[:1500]
+
+
+def small_jpeg() -> bytes:
+    """A photo that is one pixel too low for any job."""
+    return jpeg(photo(900, 511))
+
+
 @cache
 def bomb_png(side: int = 30_000) -> bytes:
     """`side` × `side` black pixels of one bit: about 110 kB that unpack to 900 million pixels."""
@@ -70,6 +85,7 @@ def animated_png(frames: int = 2) -> bytes:
     return still[:after_header] + control + still[after_header:]
 
 
+@cache
 def animated_webp() -> bytes:
     frames = photo().join(photo().invert(), "vertical").copy()
     frames.set_type(pyvips.GValue.gint_type, "page-height", 600)

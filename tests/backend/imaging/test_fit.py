@@ -85,13 +85,13 @@ def test_a_garment_hangs_from_the_collar_or_belt_on_the_bodys_axis(body, measure
 @pytest.mark.parametrize(
     ("shape", "category"),
     [
-        (outlines.person(), "top"),
-        (outlines.person(), "dress"),
-        (outlines.mug(), "top"),
-        (outlines.bag(), "dress"),
-        (outlines.bag(), "bottom"),
-        (outlines.tilted(outlines.tee(), 25), "top"),
-        (outlines.block(50, 720, 270, 330), "top"),
+        (outlines.person, "top"),
+        (outlines.person, "dress"),
+        (outlines.mug, "top"),
+        (outlines.bag, "dress"),
+        (outlines.bag, "bottom"),
+        (lambda: outlines.tilted(outlines.tee(), 25), "top"),
+        (lambda: outlines.block(50, 720, 270, 330), "top"),
     ],
     ids=[
         "person",
@@ -104,7 +104,7 @@ def test_a_garment_hangs_from_the_collar_or_belt_on_the_bodys_axis(body, measure
     ],
 )
 def test_a_bad_fit_has_a_low_quality(body, measured, shape, category):
-    fit = fit_garment(measured(shape), body, category)
+    fit = fit_garment(measured(shape()), body, category)
     assert fit is None or fit.quality < GOOD
 
 

@@ -24,6 +24,7 @@ def test_openvino_is_used_where_it_is_installed_and_onnxruntime_elsewhere(monkey
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+@pytest.mark.slow
 def test_both_libraries_give_the_same_answer():
     weights = MODEL.read_bytes()
     batch = np.random.default_rng(7).normal(0, 1, (1, 3, 320, 320)).astype(np.float32)
@@ -68,5 +69,6 @@ assert sys.modules.get("openvino_telemetry") is None
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+@pytest.mark.slow
 def test_openvino_cannot_report_its_use():
     subprocess.run([sys.executable, "-c", NOTHING_REPORTED, str(MODEL)], check=True)

@@ -146,20 +146,20 @@ def test_a_noisy_photo_stays_within_the_later_stages_limit(monkeypatch):
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
-        (b"GIF89a" + bytes(100), "IMAGE_CORRUPT"),
-        (b"\x00\x00\x00\x1cftypavif" + bytes(100), "IMAGE_CORRUPT"),
-        (files.bomb_png(), "IMAGE_TOO_LARGE"),
-        (files.jpeg(files.photo(900, 511)), "IMAGE_TOO_SMALL"),
-        (files.animated_png(), "IMAGE_ANIMATED"),
-        (files.animated_webp(), "IMAGE_ANIMATED"),
-        (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
-        (files.png(files.photo())[:1500], "IMAGE_CORRUPT"),
+        (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
+        (lambda: b"GIF89a" + bytes(100), "IMAGE_CORRUPT"),
+        (lambda: b"\x00\x00\x00\x1cftypavif" + bytes(100), "IMAGE_CORRUPT"),
+        (files.bomb_png, "IMAGE_TOO_LARGE"),
+        (files.small_jpeg, "IMAGE_TOO_SMALL"),
+        (files.animated_png, "IMAGE_ANIMATED"),
+        (files.animated_webp, "IMAGE_ANIMATED"),
+        (files.broken_jpeg, "IMAGE_CORRUPT"),
+        (files.broken_png, "IMAGE_CORRUPT"),
     ],
 )
 def test_an_unusable_image_is_refused(sent, code):
     with pytest.raises(ImageRefused) as caught:
-        normalise(sent)
+        normalise(sent())
     assert caught.value.code == code
 
 

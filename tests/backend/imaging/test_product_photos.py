@@ -82,34 +82,34 @@ def test_openings_are_open_and_shadows_gone_on_every_paper(cut, shape, colour, s
 
 
 @pytest.mark.parametrize(
-    ("taken", "reason"),
+    ("shape", "colour", "setting", "reason"),
     [
         (
-            photo(products.mug, (22, 22, 24), Setting(paper=(16, 16, 18), texture=0.03, grain=0.8)),
+            products.mug,
+            (22, 22, 24),
+            Setting(paper=(16, 16, 18), texture=0.03, grain=0.8),
             "FAINT_OUTLINE",
         ),
-        pytest.param(
-            photo(products.bottle, (200, 206, 208), Setting(paper=(206, 208, 211), texture=0.02)),
+        (
+            products.bottle,
+            (200, 206, 208),
+            Setting(paper=(206, 208, 211), texture=0.02),
             "FAINT_OUTLINE",
         ),
-        pytest.param(
-            photo(products.bottle, RED, Setting(paper=PAPERS["grey"], reflection=0.35)),
-            "REFLECTION",
-        ),
-        pytest.param(
-            photo(products.mug, BLACK, Setting(extras=(Extra(slab(590, 300, 5, 200), RED),))),
+        (products.bottle, RED, Setting(paper=PAPERS["grey"], reflection=0.35), "REFLECTION"),
+        (
+            products.mug,
+            BLACK,
+            Setting(extras=(Extra(slab(590, 300, 5, 200), RED),)),
             "ITEM_LEFT_OUT",
         ),
-        pytest.param(
-            photo(products.mug, TEAL, Setting(extras=(Extra(disc(420, 170, 60), RED),))),
-            "BADGE",
-        ),
-        pytest.param(photo(products.ring, GOLD, on("white", 0.25)), "OPENING_UNCLEAR"),
+        (products.mug, TEAL, Setting(extras=(Extra(disc(420, 170, 60), RED),)), "BADGE"),
+        (products.ring, GOLD, on("white", 0.25), "OPENING_UNCLEAR"),
     ],
     ids=["black-on-black", "clear-glass", "reflection", "second-item", "badge", "ring-on-white"],
 )
-def test_what_the_photo_leaves_open_is_a_reason_of_its_own(cut, taken, reason):
-    assert reason in reasons(cut(taken.jpeg()))
+def test_what_the_photo_leaves_open_is_a_reason_of_its_own(cut, shape, colour, setting, reason):
+    assert reason in reasons(cut(photo(shape, colour, setting).jpeg()))
 
 
 @pytest.mark.parametrize("quality", [10, 15, 20])
@@ -157,11 +157,11 @@ def rounded() -> products.Floats:
 
 @pytest.mark.parametrize(
     "alpha",
-    [rounded(), pytest.param(254), pytest.param(dotted())],
+    [rounded, lambda: 254, dotted],
     ids=["rounded-corners", "alpha-254", "one-pixel"],
 )
 def test_a_photo_with_a_little_transparency_is_cut_out(cut, plain, alpha):
-    cutout = cut(plain.png(alpha))
+    cutout = cut(plain.png(alpha()))
     assert reasons(cutout) == set()
     assert overlap(cutout.mask, plain.alpha) > 0.99
 

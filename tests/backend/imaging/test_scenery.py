@@ -71,7 +71,8 @@ def test_every_scene_and_every_mood_looks_different():
 
 @pytest.mark.parametrize("scene", SETS)
 def test_moods_change_warmth_brightness_and_contrast(scene):
-    looks = {mood: drawn(scene, mood, (SAND,)) for mood in MOODS}
+    # Narrow, so that few pixels are drawn: only their averages are compared.
+    looks = {mood: drawn(scene, mood, (SAND,), aspect=0.3) for mood in MOODS}
     warmth = {mood: float((look[..., 0] - look[..., 2]).mean()) for mood, look in looks.items()}
     assert warmth["warm"] > warmth["neutral"] + 8 > warmth["cool"] + 16
     brightness = {mood: float(look.mean()) for mood, look in looks.items()}

@@ -77,16 +77,16 @@ def test_a_transparent_background_is_laid_on_white(product):
 @pytest.mark.parametrize(
     ("background", "code"),
     [
-        (b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
-        (files.bomb_png(), "IMAGE_TOO_LARGE"),
-        (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
-        (files.animated_webp(), "IMAGE_ANIMATED"),
-        (files.jpeg(files.photo(300, 300)), "IMAGE_TOO_SMALL"),
+        (lambda: b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (files.bomb_png, "IMAGE_TOO_LARGE"),
+        (files.broken_jpeg, "IMAGE_CORRUPT"),
+        (files.animated_webp, "IMAGE_ANIMATED"),
+        (files.small_jpeg, "IMAGE_TOO_SMALL"),
     ],
 )
 def test_a_background_is_checked_like_any_upload(product, background, code):
     with pytest.raises(ImageRefused) as caught:
-        swapped(product, background)
+        swapped(product, background())
     assert caught.value.code == code
 
 

@@ -31,19 +31,19 @@ async def test_only_the_products_photo_gets_a_thumbnail(renderer):
 @pytest.mark.parametrize(
     ("bad", "code", "message"),
     [
-        (b"%PDF-1.7", "IMAGE_TYPE_UNSUPPORTED", "this is a PDF document"),
-        (files.jpeg(files.photo(700, 500)), "IMAGE_TOO_SMALL", "the image has 700 × 500 pixels"),
-        (files.animated_webp(), "IMAGE_ANIMATED", "this image is animated"),
-        (GOOD[:9000], "IMAGE_CORRUPT", "the image is damaged"),
+        (lambda: b"%PDF-1.7", "IMAGE_TYPE_UNSUPPORTED", "this is a PDF document"),
+        (files.small_jpeg, "IMAGE_TOO_SMALL", "the image has 900 × 511 pixels"),
+        (files.animated_webp, "IMAGE_ANIMATED", "this image is animated"),
+        (files.broken_jpeg, "IMAGE_CORRUPT", "the image is damaged"),
     ],
 )
 async def test_an_error_names_the_background_if_it_is_at_fault(renderer, bad, code, message):
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "validate", source=GOOD, background=bad)
+        await ask(renderer, "validate", source=GOOD, background=bad())
     assert caught.value.code == code
     assert caught.value.failure.message.startswith(f"The background: {message}")
     with pytest.raises(RenderFailed) as of_the_photo:
-        await ask(renderer, "validate", source=bad, background=GOOD)
+        await ask(renderer, "validate", source=bad(), background=GOOD)
     assert of_the_photo.value.code == code
     assert "background" not in of_the_photo.value.failure.message
 

@@ -71,16 +71,16 @@ async def test_what_a_provider_declares_of_its_picture_is_kept(renderer):
 @pytest.mark.parametrize(
     ("delivered", "why"),
     [
-        (b"", "it is not a JPEG, PNG or WebP"),
-        (b"<html>expired</html>", "it is not a JPEG, PNG or WebP"),
-        (files.photo().write_to_buffer(".gif"), "it is not a JPEG, PNG or WebP"),
-        (files.jpeg(files.photo())[:9000], "it is damaged"),
-        (files.jpeg(files.photo(900, 511)), "its shorter side"),
-        (files.animated_webp(), "it is animated"),
-        (files.animated_png(), "it is animated"),
-        (files.bomb_png(), "it has too many bytes or pixels"),
-        (files.jpeg(files.photo() * 0), "it shows nothing"),
-        (files.png((files.photo() * 0 + 255).cast("uchar").bandjoin(0)), "it shows nothing"),
+        (lambda: b"", "it is not a JPEG, PNG or WebP"),
+        (lambda: b"<html>expired</html>", "it is not a JPEG, PNG or WebP"),
+        (lambda: files.photo().write_to_buffer(".gif"), "it is not a JPEG, PNG or WebP"),
+        (files.broken_jpeg, "it is damaged"),
+        (files.small_jpeg, "its shorter side"),
+        (files.animated_webp, "it is animated"),
+        (files.animated_png, "it is animated"),
+        (files.bomb_png, "it has too many bytes or pixels"),
+        (lambda: files.jpeg(files.photo() * 0), "it shows nothing"),
+        (lambda: files.png(files.photo().bandjoin(0)), "it shows nothing"),
     ],
     ids=[
         "empty", "html", "gif", "cut", "tiny", "webp-film", "png-film", "bomb", "black", "clear",
@@ -88,7 +88,7 @@ async def test_what_a_provider_declares_of_its_picture_is_kept(renderer):
 )  # fmt: skip
 async def test_what_is_no_usable_picture_is_refused(renderer, delivered, why):
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "normalise_output", source=delivered)
+        await ask(renderer, "normalise_output", source=delivered())
     assert caught.value.code == "PROVIDER_OUTPUT_INVALID"
     assert caught.value.failure.retryable
     assert why in caught.value.failure.message

@@ -140,16 +140,16 @@ async def test_modified_weights_are_reported_as_no_model(garment, tmp_path):
 @pytest.mark.parametrize(
     ("source", "code"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
-        (b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
-        (files.jpeg(files.photo(100, 100)), "IMAGE_TOO_SMALL"),
-        (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
-        (files.animated_webp(), "IMAGE_ANIMATED"),
+        (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
+        (lambda: b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (files.small_jpeg, "IMAGE_TOO_SMALL"),
+        (files.broken_jpeg, "IMAGE_CORRUPT"),
+        (files.animated_webp, "IMAGE_ANIMATED"),
     ],
 )
 async def test_a_bad_upload_fails_validation_permanently(renderer, source, code):
     with pytest.raises(RenderFailed) as caught:
-        await stage(renderer, "validate", source=source)
+        await stage(renderer, "validate", source=source())
     assert (caught.value.code, caught.value.failure.retryable) == (code, False)
 
 

@@ -2,33 +2,24 @@
 
 import asyncio
 import json
-import os
-import sys
 from functools import partial
 
+import pytest
 from click.testing import CliRunner, Result
 
 from backend.cli import main
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
-from tests.scenarios import finished_job, waiting_job
+from tests.scenarios import emptied_app, finished_job, open_shared_app, waiting_job
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 
 async def command(running_app: RunningApp, *arguments: str) -> Result:
     """What `atelier jobs …` says, against the test's services and in this process."""
     jobs = partial(CliRunner().invoke, main, ["jobs", *arguments])
     return await asyncio.to_thread(jobs, env=environment(running_app.settings))
-
-
-async def started(running_app: RunningApp, *arguments: str) -> asyncio.subprocess.Process:
-    """`atelier jobs …` in a process of its own."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "backend.cli", "jobs", *arguments),
-        env={**os.environ, **environment(running_app.settings)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def test_jobs_show_prints_what_the_api_returns(running_app: RunningApp) -> None:
@@ -45,14 +36,14 @@ async def test_jobs_show_prints_what_the_api_returns(running_app: RunningApp) ->
 async def test_jobs_watch_follows_a_job_to_its_end(running_app: RunningApp) -> None:
     await running_app.install()
     public_id = await running_app.request_job()
-    watching = await started(running_app, "watch", public_id)
+    watching = asyncio.create_task(command(running_app, "watch", public_id))
     await running_app.drain()
-    _, err = await asyncio.wait_for(watching.communicate(), 30)
-    lines = [line.partition(". ")[2] for line in err.decode().splitlines()]
+    said = await asyncio.wait_for(watching, 30)
+    lines = [line.partition(". ")[2] for line in said.stderr.splitlines()]
     assert lines[0] == "Waiting for a worker"
     assert lines[-1] == "Finished"
     assert len(lines) == 7
-    assert watching.returncode == 0
+    assert said.exit_code == 0
 
 
 async def test_jobs_watch_fails_for_a_cancelled_job(running_app: RunningApp) -> None:

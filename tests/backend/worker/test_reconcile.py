@@ -39,6 +39,7 @@ async def test_reconcile_repairs_prints_and_records_everything(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("env")
 async def test_the_exit_code_reports_what_could_not_be_repaired(
     isolated_app: RunningApp,
