@@ -216,14 +216,13 @@ def create_app(
 def prepare_first_requests() -> None:
     """Do in a thread, once the process listens, what it need not have done by then.
 
-    It is a quarter of what a start would take. A request that needs a part of it before, waits for
-    that or does it itself.
+    A request that needs a part of it before, waits for that or does it itself.
     """
     usual = sys.getswitchinterval()
     sys.setswitchinterval(IMPORT_SLICE)
     try:
-        configure_mappers()  # which SQLAlchemy does when it compiles the first statement
         importlib.import_module("shopify.session_token")
+        configure_mappers()  # which SQLAlchemy does when it compiles the first statement
         certificates()
         importlib.import_module("httpcore")
         queue.import_pgqueuer()
