@@ -1,7 +1,8 @@
 """The tables of a job: its row, its public timeline, its artifacts and its stage checkpoints.
 
-`shop_id` is first in every key, so that a query that names its shop is an index lookup and the
-tables can be distributed by tenant. Rows are deleted with their shop: the foreign keys cascade.
+`shop_id` is in every key, and first in all but one, so that a query that names its shop is an index
+lookup and the tables can be distributed by tenant. Rows are deleted with their shop: the foreign
+keys cascade.
 """
 
 from datetime import date, datetime
@@ -77,7 +78,8 @@ class Job(Base):
         CheckConstraint(
             "job_values_fit(status, origin, files, review, credit_state)", name="values"
         ),
-        UniqueConstraint("shop_id", "natural_key"),
+        # The shop is not first: migration `0033_job_indexes` says why.
+        UniqueConstraint("natural_key", "shop_id"),
         Index(
             "ix_jobs_unfinished",
             "shop_id",
