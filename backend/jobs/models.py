@@ -30,19 +30,13 @@ from backend.db import Base
 from backend.workflows import UPLOAD_FIELDS
 
 EMPTY_OBJECT = text("'{}'::jsonb")
+# Whether the request of a job names an upload in any of the fields.
+NAMES_UPLOADS = text(f"request ?| '{{{','.join(UPLOAD_FIELDS)}}}'::text[]")
 
 
 def created_at() -> Mapped[datetime]:
     """A column that is set by the database's clock."""
     return mapped_column(DateTime(timezone=True), server_default=func.now())
-
-
-def named_upload(field: str) -> Index:
-    """An index on the jobs whose request names an upload in that field."""
-    key = f"(request ->> '{field}')"
-    return Index(
-        f"ix_jobs_{field}", "shop_id", text(key), postgresql_where=text(f"{key} IS NOT NULL")
-    )
 
 
 class Job(Base):
@@ -119,7 +113,7 @@ class Job(Base):
             "public_id",
             postgresql_where=text("rerun_of IS NOT NULL"),
         ),
-        *(named_upload(field) for field in UPLOAD_FIELDS),
+        Index("ix_jobs_uploads", "shop_id", postgresql_where=NAMES_UPLOADS),
         Index(
             "ix_jobs_of_batch",
             "shop_id",
