@@ -69,11 +69,11 @@ class CapacityQueueManager(QueueManager):
         places = global_concurrency_limit or sys.maxsize
         clock = asyncio.get_running_loop().time
         while not self.shutdown.is_set():
-            self.changed.clear()  # before the query, so that no change during it is missed
             if len(self.job_context) >= places:
-                await self.changed.wait()  # told to stop: its jobs end at their next stage
+                await self._wait_for_change()  # told to stop: its jobs end at their next stage
                 continue
             await self._gather(places, batch_size)
+            self.changed.clear()  # just before the query, so that only a change during it counts
             wanted = min(batch_size, self._free(places))
             closed = self._full_shares()
             found = await self.queries.dequeue(
@@ -130,8 +130,12 @@ class CapacityQueueManager(QueueManager):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GATHER_TIME):
                 while self._free(places) < batch_size:
-                    self.changed.clear()
-                    await self.changed.wait()
+                    await self._wait_for_change()
+
+    async def _wait_for_change(self) -> None:
+        """Wait until an entry comes or ends from now on."""
+        self.changed.clear()
+        await self.changed.wait()
 
     def _free(self, places: int) -> int:
         """How many entries can be taken; full shares are already excluded."""

@@ -8,13 +8,16 @@ from typing import Any
 
 import asyncpg
 import pgqueuer
+import pytest
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 from backend import queue
 from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
+from backend.worker import dequeue
 from backend.worker.dequeue import CAPACITY_POLL_INTERVAL, CapacityShare, dequeue_by_capacity
 from tests.wait import wait_until
 
@@ -27,6 +30,7 @@ class Worker:
     """A worker whose entries end when the test says so, or is over."""
 
     running: asyncio.Task[None]
+    manager_of_queue: QueueManager
 
     def __init__(self, url: str, places: int, shares: Sequence[CapacityShare]) -> None:
         self.url, self.places, self.shares = url, places, shares
@@ -55,6 +59,7 @@ class Worker:
         self.count_looks(queries)
         pgq = PgQueuer(driver, queries=queries)
         dequeue_by_capacity(pgq, self.shares)
+        self.manager_of_queue = pgq.qm
 
         @pgq.entrypoint(RUN_JOB)
         @pgq.entrypoint(RUN_BACKLOG)
@@ -190,3 +195,22 @@ async def test_refilling_a_backlog_does_not_poll_for_other_entries(
             taken.pop(0).set()
             taken.append(await worker.next_one())
         assert worker.looks[before:] == [1, 1, 1]
+
+
+async def test_a_backlog_whose_entries_end_together_is_refilled_in_one_look(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dequeue, "GATHER_TIME", DEADLINE)
+    async with running_worker(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2}
+    ) as worker:
+        one, other = [await worker.next_one() for _ in range(2)]
+        await wait_until(lambda: worker.looks[-1] == 0)  # it has found no others
+        before = len(worker.looks)
+        one.set()
+        await wait_until(lambda: len(worker.manager_of_queue.job_context) == 1)
+        other.set()
+        for _ in range(2):
+            await worker.next_one()
+        await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
+        assert worker.looks[before:] == [2]
