@@ -100,7 +100,7 @@ class CapacityQueueManager(QueueManager):
     async def _dispatch(
         self, job: Job, jbuff: JobStatusLogBuffer, *buffers: Any, **settings: Any
     ) -> None:
-        """As PgQueuer's, which removes no more entries in one statement than it takes.
+        """As PgQueuer's, but more entries are removed in one statement than it takes in one.
 
         The last one in progress is removed at once, with those that wait.
         """
