@@ -1,7 +1,8 @@
 """The tables of a job: its row, its public timeline, its artifacts and its stage checkpoints.
 
-`shop_id` is first in every key, so that a query that names its shop is an index lookup and the
-tables can be distributed by tenant. Rows are deleted with their shop: the foreign keys cascade.
+`shop_id` is in every key, and first in all but one, so that a query that names its shop is an index
+lookup and the tables can be distributed by tenant. Rows are deleted with their shop: the foreign
+keys cascade.
 """
 
 from datetime import date, datetime
@@ -29,19 +30,13 @@ from backend.db import Base
 from backend.workflows import UPLOAD_FIELDS
 
 EMPTY_OBJECT = text("'{}'::jsonb")
+# Whether the request of a job names an upload in any of the fields.
+NAMES_UPLOADS = text(f"request ?| '{{{','.join(UPLOAD_FIELDS)}}}'::text[]")
 
 
 def created_at() -> Mapped[datetime]:
     """A column that is set by the database's clock."""
     return mapped_column(DateTime(timezone=True), server_default=func.now())
-
-
-def named_upload(field: str) -> Index:
-    """An index on the jobs whose request names an upload in that field."""
-    key = f"(request ->> '{field}')"
-    return Index(
-        f"ix_jobs_{field}", "shop_id", text(key), postgresql_where=text(f"{key} IS NOT NULL")
-    )
 
 
 class Job(Base):
@@ -77,7 +72,8 @@ class Job(Base):
         CheckConstraint(
             "job_values_fit(status, origin, files, review, credit_state)", name="values"
         ),
-        UniqueConstraint("shop_id", "natural_key"),
+        # The shop is not first: migration `0033_job_indexes` says why.
+        UniqueConstraint("natural_key", "shop_id"),
         Index(
             "ix_jobs_unfinished",
             "shop_id",
@@ -117,7 +113,7 @@ class Job(Base):
             "public_id",
             postgresql_where=text("rerun_of IS NOT NULL"),
         ),
-        *(named_upload(field) for field in UPLOAD_FIELDS),
+        Index("ix_jobs_uploads", "shop_id", postgresql_where=NAMES_UPLOADS),
         Index(
             "ix_jobs_of_batch",
             "shop_id",

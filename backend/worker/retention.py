@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import Text, cast, delete, exists, func, select, tuple_
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
 from backend.db import Database
-from backend.jobs.models import Job
+from backend.jobs.models import NAMES_UPLOADS, Job
 from backend.jobs.service import JobRef
 from backend.rules.models import ShopSettings
 from backend.settings import Settings
@@ -147,10 +148,9 @@ async def next_endings(
 
 def unnamed_uploads(kept: timedelta) -> DoomedUploads:
     """Uploads that have not been used for that long and that nothing names."""
-    by_jobs = [
-        exists().where(Job.shop_id == Upload.shop_id, Job.request[field].astext == Upload.key)
-        for field in UPLOAD_FIELDS
-    ]
+    fields = array([Job.request[field].astext for field in UPLOAD_FIELDS])
+    named = func.unnest(fields).column_valued("named", joins_implicitly=True)
+    by_jobs = exists().where(Job.shop_id == Upload.shop_id, NAMES_UPLOADS, named == Upload.key)
     by_rules = exists().where(
         ShopSettings.shop_id == Upload.shop_id,
         func.strpos(cast(ShopSettings.rules, Text), Upload.upload_key) > 0,
@@ -160,7 +160,7 @@ def unnamed_uploads(kept: timedelta) -> DoomedUploads:
         Batch.expansion == Expansion.EXPANDING,
         Batch.parameters["background_upload_key"].astext == Upload.key,
     )
-    unnamed = (~each for each in (*by_jobs, by_rules, by_batches))
+    unnamed = (~each for each in (by_jobs, by_rules, by_batches))
     return DoomedUploads(
         "expired_upload", (Upload.used_at < func.now() - kept, *unnamed), Upload.used_at
     )

@@ -8,14 +8,23 @@ from typing import Any
 
 import asyncpg
 import pgqueuer
+import pytest
 from pgqueuer import PgQueuer
+from pgqueuer.core.buffers import JobStatusLogBuffer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 from backend import queue
 from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
-from backend.worker.dequeue import CAPACITY_POLL_INTERVAL, CapacityShare, dequeue_by_capacity
+from backend.worker import dequeue
+from backend.worker.dequeue import (
+    CAPACITY_POLL_INTERVAL,
+    REMOVED_TOGETHER,
+    CapacityShare,
+    dequeue_by_capacity,
+)
 from tests.wait import wait_until
 
 PLACES, BATCH = 4, 2
@@ -27,6 +36,7 @@ class Worker:
     """A worker whose entries end when the test says so, or is over."""
 
     running: asyncio.Task[None]
+    manager_of_queue: QueueManager
 
     def __init__(self, url: str, places: int, shares: Sequence[CapacityShare]) -> None:
         self.url, self.places, self.shares = url, places, shares
@@ -34,6 +44,7 @@ class Worker:
         self.ends: list[asyncio.Event] = []
         self.stopping = asyncio.Event()
         self.looks: list[int] = []
+        self.removed: list[int] = []  # how many entries in one statement
         self.names: list[str] = []
 
     async def run(self) -> None:
@@ -53,8 +64,10 @@ class Worker:
         driver = AsyncpgDriver(connection)
         queries = queue.queries(driver)
         self.count_looks(queries)
+        self.count_removed(queries)
         pgq = PgQueuer(driver, queries=queries)
         dequeue_by_capacity(pgq, self.shares)
+        self.manager_of_queue = pgq.qm
 
         @pgq.entrypoint(RUN_JOB)
         @pgq.entrypoint(RUN_BACKLOG)
@@ -78,6 +91,15 @@ class Worker:
             return found
 
         queries.dequeue = counted  # type: ignore[method-assign, assignment]
+
+    def count_removed(self, queries: Queries) -> None:
+        remove = queries.log_jobs
+
+        async def counted(entries: list[Any]) -> None:
+            self.removed.append(len(entries))
+            await remove(entries)
+
+        queries.log_jobs = counted  # type: ignore[method-assign, assignment]
 
     async def next_one(self) -> asyncio.Event:
         """The next entry that it has begun."""
@@ -190,3 +212,42 @@ async def test_refilling_a_backlog_does_not_poll_for_other_entries(
             taken.pop(0).set()
             taken.append(await worker.next_one())
         assert worker.looks[before:] == [1, 1, 1]
+
+
+async def test_a_backlog_whose_entries_end_together_is_refilled_in_one_look(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dequeue, "GATHER_TIME", DEADLINE)
+    async with running_worker(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2}
+    ) as worker:
+        one, other = [await worker.next_one() for _ in range(2)]
+        await wait_until(lambda: worker.looks[-1] == 0)  # it has found no others
+        before = len(worker.looks)
+        one.set()
+        await wait_until(lambda: len(worker.manager_of_queue.job_context) == 1)
+        other.set()
+        for _ in range(2):
+            await worker.next_one()
+        await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
+        assert worker.looks[before:] == [2]
+
+
+async def test_entries_that_end_together_are_removed_together(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobStatusLogBuffer, "periodic_flush", no_timer)
+    async with running_worker(database_url, {RUN_JOB: REMOVED_TOGETHER + 1}, places=20) as worker:
+        last, one, *others = [await worker.next_one() for _ in range(REMOVED_TOGETHER + 1)]
+        for end in others:
+            end.set()
+        await wait_until(lambda: len(worker.manager_of_queue.job_context) == 2)
+        assert worker.removed == []
+        one.set()
+        await wait_until(lambda: worker.removed == [REMOVED_TOGETHER])
+        last.set()
+        await wait_until(lambda: worker.removed == [REMOVED_TOGETHER, 1])
+
+
+async def no_timer(_buffer: JobStatusLogBuffer) -> None:
+    """In place of PgQueuer's, which removes what has waited for a tenth of a second."""

@@ -25,6 +25,7 @@ from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import NOTHING, Idler
 
 JOBS = 40
+JOB_READS = 25  # of its row, by its statements and their foreign keys; the first plans read more
 CONNECTING = 10  # what a connection may cost by itself
 OTHERS = """
 SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -39,6 +40,7 @@ ROWS_READ = """
 SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables
 WHERE relname = 'pgqueuer'
 """
+JOBS_READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'jobs'"
 SET_BY = "SELECT source FROM pg_settings WHERE name = 'synchronous_commit'"
 TOTAL = """
 SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()
@@ -54,17 +56,31 @@ async def test_a_job_of_one_stage_costs_at_most_four_transactions(
     """
     monkeypatch.setitem(WORKFLOWS, NOTHING.job_type, NOTHING)
     refs = await put_jobs(settings.database_url)
-    before = await transactions(settings.database_url)
+    before = await counted(settings.database_url, TOTAL)
     async with AsyncExitStack() as stack:
         worker_context, _desk = await open_worker_context(stack, settings, 1, None)
         worker_context = msgspec.structs.replace(worker_context, renderer=Idler())
         hints = worker_context.database.hints
-        monkeypatch.setattr(hints, "run", counted := Counted(hints.run))
+        monkeypatch.setattr(hints, "run", sent := Counted(hints.run))
         outcomes = [await run_job(ref, worker_context) for ref in refs]
-    after = await transactions(settings.database_url)
+    after = await counted(settings.database_url, TOTAL)
     assert outcomes == [Done()] * JOBS
-    assert counted.calls > 0
-    assert (after - before - CONNECTING - counted.calls) / JOBS + 2 <= 4
+    assert sent.calls > 0
+    assert (after - before - CONNECTING - sent.calls) / JOBS + 2 <= 4
+
+
+async def test_claims_and_ends_read_only_their_job_before_there_are_statistics(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then Postgres estimates one row for each shop, and any index that the shop leads would do."""
+    monkeypatch.setitem(WORKFLOWS, NOTHING.job_type, NOTHING)
+    refs = await put_jobs(settings.database_url)
+    async with AsyncExitStack() as stack:
+        worker_context, _desk = await open_worker_context(stack, settings, 1, None)
+        worker_context = msgspec.structs.replace(worker_context, renderer=Idler())
+        for ref in refs:
+            await run_job(ref, worker_context)
+    assert await counted(settings.database_url, JOBS_READ) / JOBS <= JOB_READS
 
 
 @pytest.fixture
@@ -151,13 +167,13 @@ async def put_jobs(url: str) -> list[JobRef]:
     return refs
 
 
-async def transactions(url: str) -> int:
+async def counted(url: str, figure: str) -> int:
     """What the database has counted, once nobody else is connected: who leaves has told."""
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(30):
             while await connection.fetchval(OTHERS):
                 await asyncio.sleep(0.02)
-        return int(await connection.fetchval(TOTAL))
+        return int(await connection.fetchval(figure))
     finally:
         await connection.close()
