@@ -221,7 +221,6 @@ def prepare_first_requests() -> None:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(IMPORT_SLICE)
     try:
-        importlib.import_module("shopify.session_token")
         configure_mappers()  # which SQLAlchemy does when it compiles the first statement
         certificates()
         importlib.import_module("httpcore")

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
+from shopify.session_token import decode_from_header
 
 from backend.auth.shop_domain import is_shop_domain
 
@@ -78,9 +79,6 @@ def verify_session_token(
 
 
 def _signed_claims(token: str, api_key: str, secret: bytes) -> _Claims | None:
-    # Not at the start: it imports 120 modules (`backend.app.prepare_first_requests`).
-    from shopify.session_token import decode_from_header
-
     try:
         claims = decode_from_header(f"Bearer {token}", api_key, secret)
         if _KEY_HEADERS & _header(token).keys():
