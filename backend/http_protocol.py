@@ -123,6 +123,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """uvicorn's answer to bytes that are no HTTP request."""
         self.refuse(BadRequest.status, BadRequest.code, BadRequest.message)
 
+    def _should_upgrade_to_ws(self) -> bool:
+        """Never, also where a library for WebSockets is installed, which uvicorn would find."""
+        return False
+
     def _unsupported_upgrade_warning(self) -> None:
         """Ignore an Upgrade header; but the parser skips the body of such a request.
 
