@@ -91,6 +91,7 @@ KEEP_ALIVE_SECONDS = 75
 # Seconds after which an importing thread lets a request run; Python's default is ten times that,
 # each time that the request has waited for anything.
 IMPORT_SLICE = 0.0005
+USUAL_SLICE = sys.getswitchinterval()  # read once: two apps of a process may start together
 FAST_READS = (plain_job_read, plain_review)
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
@@ -218,7 +219,6 @@ def prepare_first_requests() -> None:
 
     A request that needs a part of it before, waits for that or does it itself.
     """
-    usual = sys.getswitchinterval()
     sys.setswitchinterval(IMPORT_SLICE)
     try:
         configure_mappers()  # which SQLAlchemy does when it compiles the first statement
@@ -226,7 +226,7 @@ def prepare_first_requests() -> None:
         importlib.import_module("httpcore")
         queue.import_pgqueuer()
     finally:
-        sys.setswitchinterval(usual)
+        sys.setswitchinterval(USUAL_SLICE)
 
 
 def provided(service: object) -> Provide:

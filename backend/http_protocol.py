@@ -58,6 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.waiting += len(data)
         elif cycle.response_complete:
             self.drained += len(data)
+            self.become_idle()
         else:
             self.waiting = 0 if len(cycle.body) > held else self.waiting + len(data)
         if self.waiting > MAX_HEADER_BYTES or self.drained > MAX_DRAINED_BYTES:
@@ -85,9 +86,13 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self.idle_since = self.loop.time()
-            if self.timeout_keep_alive_task is None:
-                self.timeout_keep_alive_handler()
+            self.become_idle()
+
+    def become_idle(self) -> None:
+        """No request is in progress from now, though the rest of an answered one may still come."""
+        self.idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it has been idle for too long; look again when it may have been.
@@ -122,6 +127,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """uvicorn's answer to bytes that are no HTTP request."""
         self.refuse(BadRequest.status, BadRequest.code, BadRequest.message)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        """Never, also where a library for WebSockets is installed, which uvicorn would find."""
+        return False
 
     def _unsupported_upgrade_warning(self) -> None:
         """Ignore an Upgrade header; but the parser skips the body of such a request.

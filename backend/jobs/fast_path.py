@@ -23,6 +23,7 @@ from backend.http_semantics import HTTP
 from backend.jobs.etags import TAG_HEADER
 from backend.jobs.read_services import ReadServices
 from backend.web import (
+    ONE_VALUE,
     JsonResponse,
     chosen_request_id,
     log_access,
@@ -32,7 +33,7 @@ from backend.web import (
 )
 
 HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
-ONCE = frozenset({b"host", b"authorization", TAG_HEADER})
+ONCE = frozenset({b"host", b"authorization", TAG_HEADER, *ONE_VALUE})
 
 
 class PlainRead(msgspec.Struct, frozen=True, gc=False):

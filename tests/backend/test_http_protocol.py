@@ -36,7 +36,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 async def port() -> AsyncIterator[int]:
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http=LimitedProtocol)
+    # `ws`: as if a library for WebSockets was installed.
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", http=LimitedProtocol, ws=asyncio.Protocol
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config.load()
@@ -114,8 +117,9 @@ async def test_a_body_beside_an_upgrade_is_refused_and_not_lost(port: int, body:
 
 @pytest.mark.parametrize("end", [b"\r\n", b"Content-Length: 0\r\n\r\n"])
 async def test_an_upgrade_without_a_body_is_ignored(port: int, end: bytes) -> None:
-    taken = await answer(port, UPGRADE + end)
-    assert taken.startswith(b"HTTP/1.1 200 ")
+    for kind in (b"h2c", b"websocket"):
+        taken = await answer(port, UPGRADE.replace(b"h2c", kind) + end)
+        assert taken.startswith(b"HTTP/1.1 200 "), kind
 
 
 async def test_trailers_are_not_added_to_the_headers(port: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from backend.http_protocol import LimitedProtocol
@@ -78,6 +79,9 @@ class Connection(LimitedProtocol):
         self.clock = cast("Clock", self.loop)
         self.connection_made(Transport())
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Leave the response to the test."""
+
 
 @pytest.fixture
 def connection() -> Connection:
@@ -110,6 +114,20 @@ def test_a_connection_in_use_is_not_closed(connection: Connection) -> None:
     assert not connection.transport.is_closing()
     connection.on_response_complete()
     connection.clock.advance(LIMIT)
+    assert connection.transport.is_closing()
+
+
+def test_the_time_counts_from_the_end_of_a_body_that_was_answered_before(
+    connection: Connection,
+) -> None:
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1")
+    connection.cycle.response_complete = True
+    connection.on_response_complete()
+    connection.clock.advance(LIMIT - 1)
+    connection.data_received(b"2")
+    connection.clock.advance(LIMIT - 1)
+    assert not connection.transport.is_closing()
+    connection.clock.advance(1)
     assert connection.transport.is_closing()
 
 

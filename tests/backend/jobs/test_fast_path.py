@@ -206,6 +206,7 @@ UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
     "another token besides": (400, [("Authorization", "Bearer x")]),
     "a signature besides": (400, [("X-Shopify-Hmac-Sha256", "A" * 44)]),
     "an If-None-Match twice": (200, [("If-None-Match", '"a"'), ("If-None-Match", '"b"')]),
+    "a content type twice": (400, [("Content-Type", "a/b"), ("Content-Type", "a/b")]),
     "a host that is none": (400, [("Host", "a b")]),
 }
 
