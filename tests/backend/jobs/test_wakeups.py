@@ -17,17 +17,23 @@ WHERE datname = current_database() AND application_name = '{NAME}'
 
 
 @pytest.fixture
-def connection_errors(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
-    """What the next probes raise, in this order; afterwards they work."""
+def connection_errors(database_url: str, monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the next probes of this database raise, in this order; afterwards they work."""
     errors: list[Exception] = []
-    real = asyncpg.Connection.execute
+    real = asyncpg.connect
 
-    async def execute(self: asyncpg.Connection, *arguments: Any, **settings: Any) -> Any:
-        if errors:
-            raise errors.pop(0)
-        return await real(self, *arguments, **settings)
+    class Failing(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+        async def execute(self, *arguments: Any, **settings: Any) -> Any:
+            if errors:
+                raise errors.pop(0)
+            return await super().execute(*arguments, **settings)
 
-    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    async def connect(url: str, **settings: Any) -> asyncpg.Connection:
+        # The session's app, on another database, has a listener that probes too.
+        own = {"connection_class": Failing} if url == database_url else {}
+        return await real(url, **settings, **own)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
     monkeypatch.setattr(wakeups, "PROBE", 0.5)
     monkeypatch.setattr(wakeups, "RECONNECT", 0.5)
     return errors
