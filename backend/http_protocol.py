@@ -45,7 +45,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     waiting = 0
     drained = 0  # bytes of a body whose request is already answered
-    idle_since: float | None = None  # on the loop's clock, while no request is in progress
+    idle_since: float | None = None  # on the loop's clock; None while a request is in progress
+
+    def connection_made(self, transport: Any) -> None:
+        """Close the connection, too, if no request comes."""
+        super().connection_made(transport)
+        self.become_idle()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, and refuse too much of it that completes nothing."""
@@ -58,7 +63,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self.waiting += len(data)
         elif cycle.response_complete:
             self.drained += len(data)
-            self.become_idle()
         else:
             self.waiting = 0 if len(cycle.body) > held else self.waiting + len(data)
         if self.waiting > MAX_HEADER_BYTES or self.drained > MAX_DRAINED_BYTES:
@@ -71,6 +75,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
         A client could send past a proxy what the proxy checks or removes, such as a credential.
         """
+        self.idle_since = None
         super().on_headers_complete()
         self.headers = []  # for the trailers, which nobody reads
 
@@ -89,7 +94,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.become_idle()
 
     def become_idle(self) -> None:
-        """No request is in progress from now, though the rest of an answered one may still come."""
+        """No request is in progress from now: all headers of the next must come within the time."""
         self.idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_handler()
@@ -111,8 +116,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _unset_keepalive_if_required(self) -> None:
-        """The connection is not idle any more; the timer goes on."""
-        self.idle_since = None
+        """Nothing: with uvicorn, any byte ends the timer, and a client could stop after it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the timer, which would keep the connection's memory until then."""

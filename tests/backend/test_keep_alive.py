@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from backend.http_protocol import LimitedProtocol
 
 LIMIT = 75  # seconds
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Transport(asyncio.Transport):
@@ -89,58 +90,74 @@ def connection() -> Connection:
 
 
 def test_an_idle_connection_is_closed_at_its_limit(connection: Connection) -> None:
-    connection.on_response_complete()
-    connection.clock.advance(LIMIT - 1)
-    assert not connection.transport.is_closing()
-    connection.clock.advance(1)
-    assert connection.transport.is_closing()
+    answer(connection)
+    assert is_closed_after(connection, LIMIT)
+
+
+def test_a_connection_without_a_request_is_closed(connection: Connection) -> None:
+    assert is_closed_after(connection, LIMIT)
+
+
+def test_a_header_that_comes_byte_by_byte_does_not_keep_a_connection_open(
+    connection: Connection,
+) -> None:
+    for byte in REQUEST[: LIMIT // 5 - 1]:
+        connection.clock.advance(5)
+        connection.data_received(bytes([byte]))
+    assert is_closed_after(connection, 5)
 
 
 def test_the_time_counts_from_the_last_response(connection: Connection) -> None:
-    connection.on_response_complete()
+    answer(connection)
     connection.clock.advance(LIMIT - 1)
-    connection.data_received(b"GET ")
-    connection.on_response_complete()
-    connection.clock.advance(LIMIT - 1)
-    assert not connection.transport.is_closing()
-    connection.clock.advance(1)
-    assert connection.transport.is_closing()
+    answer(connection)
+    assert is_closed_after(connection, LIMIT)
 
 
 def test_a_connection_in_use_is_not_closed(connection: Connection) -> None:
-    connection.on_response_complete()
-    connection.data_received(b"GET ")
+    answer(connection)
+    connection.data_received(REQUEST)
     connection.clock.advance(10 * LIMIT)
     assert not connection.transport.is_closing()
     connection.on_response_complete()
-    connection.clock.advance(LIMIT)
-    assert connection.transport.is_closing()
+    assert is_closed_after(connection, LIMIT)
 
 
-def test_the_time_counts_from_the_end_of_a_body_that_was_answered_before(
+def test_the_rest_of_a_body_that_was_answered_before_does_not_count(
     connection: Connection,
 ) -> None:
     connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1")
     connection.cycle.response_complete = True
     connection.on_response_complete()
-    connection.clock.advance(LIMIT - 1)
+    connection.clock.advance(LIMIT - 5)
     connection.data_received(b"2")
-    connection.clock.advance(LIMIT - 1)
-    assert not connection.transport.is_closing()
-    connection.clock.advance(1)
-    assert connection.transport.is_closing()
+    assert is_closed_after(connection, 5)
 
 
 def test_many_requests_need_one_timer(connection: Connection) -> None:
     for _ in range(100):
-        connection.data_received(b"")
-        connection.on_response_complete()
+        answer(connection)
         connection.clock.advance(LIMIT / 1000)
     assert len(connection.clock.timers) == 1
 
 
 @pytest.mark.parametrize("error", [None, ConnectionResetError()])
 def test_a_lost_connection_leaves_no_timer(connection: Connection, error: Exception | None) -> None:
-    connection.on_response_complete()
+    answer(connection)
     connection.connection_lost(error)
     assert connection.clock.waiting() == []
+
+
+def answer(connection: Connection) -> None:
+    """Receive a request and respond to it."""
+    connection.data_received(REQUEST)
+    connection.cycle.response_complete = True
+    connection.on_response_complete()
+
+
+def is_closed_after(connection: Connection, seconds: float) -> bool:
+    """Whether the connection is closed after that time, and not a second before."""
+    connection.clock.advance(seconds - 1)
+    assert not connection.transport.is_closing()
+    connection.clock.advance(1)
+    return connection.transport.is_closing()
