@@ -14,8 +14,10 @@ def read_weights(path: Path | None) -> bytes | None:
 
     A model file is a program for the native runtime: bytes that nobody vouches for stay unread.
     """
+    if path is None or not path.is_file():
+        return None
     try:
-        weights = path.read_bytes() if path is not None else b""
+        weights = path.read_bytes()
     except OSError:
         return None
     return weights if hashlib.sha256(weights).hexdigest() == U2NETP_SHA256 else None
