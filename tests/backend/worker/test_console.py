@@ -4,16 +4,12 @@ import asyncio
 import json
 from functools import partial
 
-import pytest
 from click.testing import CliRunner, Result
 
 from backend.cli import main
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
-from tests.scenarios import emptied_app, finished_job, open_shared_app, waiting_job
-
-shared_app = pytest.fixture(open_shared_app, scope="module")
-running_app = pytest.fixture(emptied_app)
+from tests.scenarios import finished_job, waiting_job
 
 
 async def command(running_app: RunningApp, *arguments: str) -> Result:
