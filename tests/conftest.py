@@ -125,18 +125,6 @@ async def renderer() -> AsyncIterator[CachingRenderer]:
     await caching.close()
 
 
-@pytest.fixture(scope="session")
-async def session_app(
-    services: LocalServices, template: str, renderer: Renderer
-) -> AsyncIterator[RunningApp]:
-    """The app of all modules that take `open_shared_app`, one after another."""
-    async with (
-        cloned_database(services.postgres.url(), template) as url,
-        open_running_app(settings_for(services, url), renderer) as running,
-    ):
-        yield running
-
-
 @pytest.fixture
 async def running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
     """The whole app, running on a database of its own."""

@@ -11,7 +11,7 @@ from backend.dev.stack import sell_plans
 from backend.renderers.base import Renderer
 from tests.conftest import settings_for
 from tests.running_app import RunningApp, cloned_database, open_running_app
-from tests.scenarios import NoRenderer, start_over
+from tests.scenarios import NoRenderer
 from tests.source_tree import ROOT
 
 # The settings of an app that sells the plans and packs of the example.
@@ -29,31 +29,19 @@ MANAGED: dict[str, Any] = {
 }
 
 
-async def run_prepaid_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """The session's app that charges for jobs, sells nothing and renders nothing."""
+async def open_prepaid_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """Charges for jobs, sells nothing and renders nothing."""
     async with running_app_with(services, template, NoRenderer(), billing="manual") as running_app:
         yield running_app
 
 
-async def run_selling_app(
+async def open_selling_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """The session's app that sells plans and packs."""
+    """Sells plans and packs, and is installed in the first shop."""
     async with running_app_with(services, template, renderer, **SELLING) as running_app:
+        await running_app.install()
         yield running_app
-
-
-async def open_prepaid_app(session_prepaid_app: RunningApp) -> RunningApp:
-    """For a module: charges for jobs, and has no shop yet."""
-    await start_over(session_prepaid_app)
-    return session_prepaid_app
-
-
-async def open_selling_app(session_selling_app: RunningApp) -> RunningApp:
-    """For a module: sells plans and packs, and is installed in the first shop."""
-    await start_over(session_selling_app)
-    await session_selling_app.install()
-    return session_selling_app
 
 
 @asynccontextmanager

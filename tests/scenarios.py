@@ -2,14 +2,11 @@
 
 A module whose tests do not disturb each other can share one running app:
 `shared_app = pytest.fixture(open_shared_app, scope="module")`. If each needs an empty database, but
-changes nothing else of the app, add `running_app = pytest.fixture(emptied_app)`. A module that
-leaves more behind than rows, such as a changed schema, takes `open_own_app` instead.
+changes nothing else of the app, add `running_app = pytest.fixture(emptied_app)`.
 """
 
 import contextlib
-import dataclasses
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -22,7 +19,7 @@ import msgspec
 
 from backend.dev import signing
 from backend.dev.services import LocalServices
-from backend.dev.shopify.state import Call, Platform
+from backend.dev.shopify.state import Call
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.failures.registry import Failure
 from backend.jobs.ids import new_public_id
@@ -87,48 +84,10 @@ ENVELOPE = jsonschema.Draft202012Validator(
 )
 
 
-async def open_shared_app(session_app: RunningApp) -> RunningApp:
-    """The session's app as if it had just started, with one installed shop; for a module."""
-    await start_over(session_app)
-    await session_app.install()
-    return session_app
-
-
-async def open_fast_app(session_app: RunningApp) -> RunningApp:
-    """The app of `open_shared_app`, whose worker renders nothing."""
-    await open_shared_app(session_app)
-    context = msgspec.structs.replace(session_app.worker_context, renderer=NoRenderer())
-    return RunningApp(**{**vars(session_app), "worker_context": context})
-
-
-async def start_over(session_app: RunningApp) -> None:
-    """Take away what an earlier module has left in the app, its database and its Shopify."""
-    await emptied_app(session_app)
-    forget_shopify(session_app)
-    session_app.http.cookies.clear()
-    session_app.worker_context.stopping.clear()
-
-
-def forget_shopify(running_app: RunningApp) -> None:
-    """Make the stand-in as it was before its first shop; no number comes a second time."""
-    platform, settings = running_app.shopify.platform, running_app.settings
-    new = Platform(
-        api_key=settings.shopify_api_key,
-        secret=settings.shopify_api_secret,
-        clock=time.time,
-        access_token_lifetime=3600,
-    )
-    for each in dataclasses.fields(Platform):
-        if each.name != "origin" and not each.name.endswith("_numbers"):
-            setattr(platform, each.name, getattr(new, each.name))
-    platform.__post_init__()
-    running_app.shopify.outbox = []
-
-
-async def open_own_app(
+async def open_shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """An app of its own with one installed shop, for a fixture of any scope."""
+    """A running app with one installed shop, for a fixture of any scope."""
     async with (
         cloned_database(services.postgres.url(), template) as url,
         open_running_app(settings_for(services, url), renderer) as running_app,
@@ -138,20 +97,14 @@ async def open_own_app(
 
 
 async def emptied_app(shared_app: RunningApp) -> RunningApp:
-    """The module's app with an empty database, for tests that need all of it for themselves.
-
-    Empty is as the migrations leave it: they insert the key of trials and a row of `partner_state`.
-    """
+    """The module's app with an empty database, for tests that need all of it for themselves."""
     await shared_app.execute(
         """
-        DO $$ BEGIN
-            EXECUTE (
-                SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
-                FROM pg_tables WHERE schemaname IN ('public', 'queue')
-                AND tablename NOT IN ('alembic_version', 'trial_key')
-            );
-            INSERT INTO partner_state VALUES (1, now(), now());
-        END $$
+        DO $$ BEGIN EXECUTE (
+            SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
+            FROM pg_tables WHERE schemaname IN ('public', 'queue')
+            AND tablename <> 'alembic_version'
+        ); END $$
         """
     )
     return shared_app

@@ -13,8 +13,7 @@ import migrations
 from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.tenancy import WEB, WORKER
-from tests.running_app import RunningApp, cloned_database
-from tests.scenarios import emptied_app
+from tests.running_app import cloned_database
 
 
 async def tables(url: str) -> set[str]:
@@ -26,17 +25,6 @@ async def tables(url: str) -> set[str]:
     )
     await connection.close()
     return {row["name"] for row in rows}
-
-
-async def row_counts(url: str) -> dict[str, int]:
-    """How many rows each table has."""
-    connection = await connect(url)
-    counts = {
-        name: await connection.fetchval(f"SELECT count(*) FROM {name}")
-        for name in await tables(url)
-    }
-    await connection.close()
-    return counts
 
 
 async def test_models_and_migrations_agree(database_url: str) -> None:
@@ -53,16 +41,6 @@ async def test_migrations_run_up_down_and_up_again(services: LocalServices) -> N
         assert await tables(url) == {"public.alembic_version"}
         await asyncio.to_thread(migrations.upgrade, url)
         assert await tables(url) == built
-
-
-async def test_an_emptied_app_keeps_the_rows_that_migrations_insert(
-    session_app: RunningApp, database_url: str
-) -> None:
-    """Tests share apps; if this fails, `emptied_app` is to keep or to insert another row."""
-    await session_app.install()
-    assert await row_counts(session_app.settings.database_url) != await row_counts(database_url)
-    await emptied_app(session_app)
-    assert await row_counts(session_app.settings.database_url) == await row_counts(database_url)
 
 
 async def test_migrations_need_no_superuser(services: LocalServices, template: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 from tests.faults.edge import INSTANCES, NAME, Edge, running_edge
 from tests.faults.latency import measure_latencies, percentile
 from tests.running_app import RunningApp
-from tests.scenarios import finished_job, open_own_app, refusal, waiting_job, webhook_headers
+from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, webhook_headers
 
-shared_app = pytest.fixture(open_own_app, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 pytestmark = pytest.mark.timeout(300)
 
 SLOW = 300  # clients at once

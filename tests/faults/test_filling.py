@@ -16,9 +16,9 @@ from tests.faults.edge import running_edge
 from tests.faults.latency import measure_latencies, percentile
 from tests.faults.web import running_web
 from tests.running_app import RunningApp
-from tests.scenarios import finished_job, open_own_app
+from tests.scenarios import finished_job, open_shared_app
 
-shared_app = pytest.fixture(open_own_app, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 pytestmark = pytest.mark.timeout(300)
 
 SECONDS = 30

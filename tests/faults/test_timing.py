@@ -12,9 +12,9 @@ import pytest
 
 from backend.jobs.ids import new_public_id
 from tests.running_app import OTHER_SHOP, RunningApp
-from tests.scenarios import finished_job, open_own_app
+from tests.scenarios import finished_job, open_shared_app
 
-shared_app = pytest.fixture(open_own_app, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PAIRS = 5_000
 WARM_UP = 200

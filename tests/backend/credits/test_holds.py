@@ -29,7 +29,7 @@ from tests.backend.rules.settings_api import (
     put_settings,
 )
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import CREATE, NoRenderer, jobs_of, open_own_app, refusal
+from tests.scenarios import CREATE, NoRenderer, jobs_of, open_shared_app, refusal
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -115,7 +115,7 @@ async def test_a_rule_waits_like_at_a_daily_cap(shared_app: RunningApp, shop: st
 
 
 async def test_without_billing_there_is_no_ledger(services, template) -> None:
-    async for running_app in open_own_app(services, template, NoRenderer()):
+    async for running_app in open_shared_app(services, template, NoRenderer()):
         ref = await made_job(running_app, SHOP, product=running_app.product().gid)
         await running_app.drain()
         (job,) = await jobs_of(running_app, SHOP)

@@ -11,7 +11,7 @@ from tests.backend.openapi.one_job import Answers as OneJob
 from tests.backend.openapi.one_job import of_one_job
 from tests.backend.openapi.sample_requests import Answers, request_every_response
 from tests.running_app import RunningApp
-from tests.scenarios import open_own_app
+from tests.scenarios import open_shared_app
 
 
 @pytest.fixture(scope="package")
@@ -19,7 +19,7 @@ async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
     """A running app with one installed shop."""
-    async for running_app in open_own_app(services, template, renderer):
+    async for running_app in open_shared_app(services, template, renderer):
         yield running_app
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from backend.db import Database
+from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry
@@ -23,9 +24,10 @@ from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
 from tests.running_app import RunningApp
 from tests.scenarios import (
+    NoRenderer,
     expire_token,
     new_shop,
-    open_fast_app,
+    open_shared_app,
     wait_for_call,
     waiting_job,
 )
@@ -34,8 +36,14 @@ pytestmark = pytest.mark.slow
 
 PROCESSES, SLOTS, JOBS = 5, 4, 50
 
-shared_app = pytest.fixture(open_fast_app, scope="module")
 shop = pytest.fixture(new_shop)
+
+
+@pytest.fixture(scope="module")
+async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """A running app that renders nothing."""
+    async for running_app in open_shared_app(services, template, NoRenderer()):
+        yield running_app
 
 
 @pytest.fixture

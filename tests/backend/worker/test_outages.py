@@ -1,11 +1,13 @@
 """S3 or Shopify is unavailable: jobs wait, count no failed attempt, and report it once."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from backend.dev.services import LocalServices
 from backend.errors import StorageUnavailable
 from backend.jobs.lifecycle import lease_job, put_back
 from backend.jobs.service import JobRef
@@ -24,9 +26,8 @@ from tests.backend.worker.job_state import (
     queue_entries,
 )
 from tests.running_app import RunningApp
-from tests.scenarios import new_shop, open_fast_app
+from tests.scenarios import NoRenderer, new_shop, open_shared_app
 
-shared_app = pytest.fixture(open_fast_app, scope="module")
 shop = pytest.fixture(new_shop)
 MANY = 100  # failures; more than anybody waits for
 
@@ -37,6 +38,13 @@ class AwayStore(ObjectStore):
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Nobody is there."""
         raise StorageUnavailable
+
+
+@pytest.fixture(scope="module")
+async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """A running app that renders nothing."""
+    async for running_app in open_shared_app(services, template, NoRenderer()):
+        yield running_app
 
 
 def without_storage(shared_app: RunningApp) -> WorkerContext:

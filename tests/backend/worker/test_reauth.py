@@ -1,8 +1,11 @@
 """A shop whose tokens have died: its work waits until the merchant opens the app again."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
+from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.lifecycle import lease_job, put_back
 from backend.jobs.service import JobRef
@@ -25,18 +28,25 @@ from tests.backend.worker.job_state import (
 )
 from tests.running_app import RunningApp
 from tests.scenarios import (
+    NoRenderer,
     claimed_job,
     expire_token,
     lock_out,
     make_stage,
     new_shop,
-    open_fast_app,
+    open_shared_app,
     process_webhook,
     waiting_job,
 )
 
-shared_app = pytest.fixture(open_fast_app, scope="module")
 shop = pytest.fixture(new_shop)
+
+
+@pytest.fixture(scope="module")
+async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """A running app that renders nothing."""
+    async for running_app in open_shared_app(services, template, NoRenderer()):
+        yield running_app
 
 
 async def locked_out_job(shared_app: RunningApp, shop: str) -> JobRef:
