@@ -4,7 +4,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from tests.source_tree import product_modules
+
+Modules = list[tuple[str, ast.Module]]
 
 EVENTS, COMPLETION = "backend/jobs/events.py", "backend/jobs/completion.py"
 TERMINAL = re.compile(r"\b(SUCCESS|FAILURE)\b")
@@ -13,22 +17,28 @@ RAW_SQL = re.compile(
 )
 
 
-def test_only_one_module_inserts_events() -> None:
-    assert {path for path, tree in product_modules() if inserts_events(tree)} == {EVENTS}
+@pytest.fixture(scope="module")
+def modules() -> Modules:
+    """The product's modules, parsed once."""
+    return list(product_modules())
 
 
-def test_only_one_module_sets_a_terminal_status() -> None:
-    assert {path for path, tree in product_modules() if ends_jobs(tree)} == {COMPLETION}
+def test_only_one_module_inserts_events(modules: Modules) -> None:
+    assert {path for path, tree in modules if inserts_events(tree)} == {EVENTS}
 
 
-def test_no_module_does_either_in_raw_sql() -> None:
-    assert {path for path, tree in product_modules() if has_raw_writes(tree)} == set()
+def test_only_one_module_sets_a_terminal_status(modules: Modules) -> None:
+    assert {path for path, tree in modules if ends_jobs(tree)} == {COMPLETION}
 
 
-def test_every_call_that_creates_jobs_says_who_asked() -> None:
+def test_no_module_does_either_in_raw_sql(modules: Modules) -> None:
+    assert {path for path, tree in modules if has_raw_writes(tree)} == set()
+
+
+def test_every_call_that_creates_jobs_says_who_asked(modules: Modules) -> None:
     creating = [
         (path, call)
-        for path, tree in product_modules()
+        for path, tree in modules
         for call in calls(tree)
         if name_of(call.func) in {"request_job", "request_jobs"}
     ]

@@ -29,7 +29,7 @@ def connection_errors(database_url: str, monkeypatch: pytest.MonkeyPatch) -> lis
             return await super().execute(*arguments, **settings)
 
     async def connect(url: str, **settings: Any) -> asyncpg.Connection:
-        # The session's app, on another database, has a listener that probes too.
+        # Not an app of another database, whose listener probes too.
         own = {"connection_class": Failing} if url == database_url else {}
         return await real(url, **settings, **own)
 
