@@ -80,7 +80,7 @@ async def test_a_lot_is_voided_once(running_app: RunningApp) -> None:
     ("words", "code", "told"),
     [
         (("show", "nobody.myshopify.com"), 1, "No shop nobody.myshopify.com has had this app."),
-        (("show", "example.com"), 1, "No shop example.com has had this app."),
+        (("show", "example.com"), 2, "'example.com' is not a shop's domain"),
         (("grant", "nobody.myshopify.com", "1"), 1, "No shop nobody.myshopify.com"),
         (("grant", SHOP, "0"), 2, "0 is not in the range 1<=x<=1000000000"),
         (("grant", SHOP, "1.5"), 2, "'1.5' is not a valid integer range"),
