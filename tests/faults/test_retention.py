@@ -52,8 +52,8 @@ async def test_a_hundred_thousand_old_jobs_expire_in_slices(
     for statement in filter(str.strip, FILES.split(";\n")):
         await connection.execute(statement)
     await connection.close()
-    await put_objects(running_app)
-    before = await in_bucket(running_app)
+    keys = await put_objects(running_app)
+    before = await in_bucket(running_app, keys)
     month = timedelta(days=30)
     for number, kind, terms in (
         ("P27", "expired_intermediate", RetentionPeriods(files=month, jobs=None)),
@@ -64,7 +64,7 @@ async def test_a_hundred_thousand_old_jobs_expire_in_slices(
             tallies = await expire(worker_context, terms)
             seconds = time.monotonic() - started
         found = tallies[kind].found  # type: ignore[index]
-        after = await in_bucket(running_app)
+        after = await in_bucket(running_app, keys)
         record_promise(
             number,
             f"{found:,} in {seconds:.0f} s, longest statement {max(took):.2f} s; of {REAL:,} jobs' "
@@ -104,8 +104,8 @@ def timed(database: Database) -> Iterator[list[float]]:
     event.remove(engine, "after_cursor_execute", end)
 
 
-async def put_objects(running_app: RunningApp) -> None:
-    """Store all that some of the jobs name, in sizes that are a tenth of real ones."""
+async def put_objects(running_app: RunningApp) -> set[str]:
+    """Store all that some of the jobs name, in sizes that are a tenth of real ones. The keys."""
     rows = await running_app.rows(
         "SELECT f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
         "WHERE job_id IN (SELECT public_id FROM jobs ORDER BY public_id LIMIT :n)",
@@ -119,14 +119,16 @@ async def put_objects(running_app: RunningApp) -> None:
             await running_app.worker_context.store.put(key, data, content_type="image/png")
 
     await asyncio.gather(*(put(**row) for row in rows))
+    return {row["key"] for row in rows}
 
 
-async def in_bucket(running_app: RunningApp) -> tuple[int, int]:
-    """How many objects there are, and how many bytes."""
+async def in_bucket(running_app: RunningApp, keys: set[str]) -> tuple[int, int]:
+    """How many of these objects there are, and how many bytes. Tests before left others there."""
     client, bucket = (
         running_app.worker_context.store.client,
         running_app.worker_context.store.bucket,
     )
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="artifacts/")
-    sizes = [each["Size"] for page in pages for each in page.get("Contents", [])]
+    objects = [each for page in pages for each in page.get("Contents", [])]
+    sizes = [each["Size"] for each in objects if each["Key"] in keys]
     return len(sizes), sum(sizes)
