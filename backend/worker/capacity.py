@@ -6,7 +6,8 @@ keep the render processes busy, and others for other tasks, for batches' pages, 
 which have the lowest priority. Within a share, priorities decide which entry is next. The remaining
 capacity is for shops with few entries, whose work starts at once.
 
-A job in progress costs an image in memory. The render processes are the scarce resource, and none
+A job in progress costs an image in memory, until all that is left is its last record in the
+database: then its place is free. The render processes are the scarce resource, and none
 of them is kept free: a backlog's stages only let those of other shops go first. So a shop that is
 alone loses nothing.
 """

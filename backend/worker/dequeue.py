@@ -36,20 +36,22 @@ class CapacityShare:
     entrypoints: frozenset[str]
 
 
-def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> None:
+def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> "CapacityQueueManager":
     """Set how it works, before registering entry points. Entries without a share have no limit."""
-    pgq.qm = CapacityQueueManager(
+    manager = CapacityQueueManager(
         pgq.qm.queries, pgq.channel, resources=pgq.resources, shares=shares
     )
-    pgq.qm.shutdown = pgq.shutdown
+    manager.shutdown = pgq.shutdown
+    pgq.qm = manager
+    return manager
 
 
 @dataclasses.dataclass
 class CapacityQueueManager(QueueManager):
     """`max_concurrent_tasks` of `run` is the capacity; shares limit parts of it.
 
-    under_way: the shares of the entries in progress that have one. taken: how many entries of each
-    share are in progress. changed: there may be an entry to take, or capacity for one.
+    under_way: the shares of the entries that take a place of one. taken: how many places of each
+    share are taken. changed: there may be an entry to take, or capacity for one.
     nothing_else_until: until then, on the loop's clock, only entries of full shares are waiting.
     """
 
@@ -112,9 +114,15 @@ class CapacityQueueManager(QueueManager):
     def forget_job(self, job_id: JobId, context: Context, task: asyncio.Task[None]) -> None:
         """Free the entry's capacity."""
         super().forget_job(job_id, context, task)
-        if job_id not in self.job_context and (share := self.under_way.pop(job_id, None)):
-            self.taken[share] -= 1
+        if job_id not in self.job_context:
+            self.free_place(job_id)
         self.changed.set()
+
+    def free_place(self, job_id: JobId) -> None:
+        """Let another entry begin: what this one still has to do takes no capacity."""
+        if share := self.under_way.pop(job_id, None):
+            self.taken[share] -= 1
+            self.changed.set()
 
     def _take(self, entry: Job) -> None:
         """Count the entry, unless it is one that was taken again, late, while it is in progress."""

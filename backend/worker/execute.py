@@ -4,7 +4,7 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import structlog
@@ -36,7 +36,7 @@ from backend.worker.stage_records import (
     progress,
     record_stage,
 )
-from backend.worker.stages import JobRun, StageFailed, make, store_files
+from backend.worker.stages import JobRun, StageFailed, keep_place, make, store_files
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import Stage
 
@@ -49,12 +49,18 @@ WAITS = {
 }
 
 
-async def run_job(ref: JobRef, context: WorkerContext) -> TaskOutcome:
-    """Take the job as far as it goes."""
+async def run_job(
+    ref: JobRef, context: WorkerContext, free_place: Callable[[], None] = keep_place
+) -> TaskOutcome:
+    """Take the job as far as it goes.
+
+    `free_place` is called once all that is left of it is its last record in the database: then
+    another job may begin.
+    """
 
     async def claim_job() -> JobRun | None:
         claimed = await lease_job(context.database, ref)
-        return JobRun(claimed, context) if claimed else None
+        return JobRun(claimed, context, free_place) if claimed else None
 
     return await run_task(JOB_TASK, context, claim_job, job_id=ref.public_id)
 
@@ -100,21 +106,31 @@ async def run_stage(
     stage: Stage, stages: Sequence[Stage], job_run: JobRun, *, is_last: bool
 ) -> None:
     """Make one of the job's stages, store its files, then record it; the last one ends the job."""
-    result = await make(stage, job_run)
-    keys, artifacts = await store_files(stage, result, job_run)
-    made = MadeStage(
-        stage=stage,
-        stages=stages,
-        checkpoint=Checkpoint(files=keys, facts=result.facts),
-        artifacts=artifacts,
-        is_last=is_last,
-    )
+    made = await make_stage(stage, stages, job_run, is_last=is_last)
+    if is_last:
+        job_run.at_hand.clear()  # no image is kept meanwhile
+        job_run.free_place()
     database = job_run.context.database
     async with (
         ending(job_run.claimed, job_run.context) if is_last else nullcontext(database) as where
     ):
         await record_stage(where, job_run, made)
     note_stage(job_run, made)
+
+
+async def make_stage(
+    stage: Stage, stages: Sequence[Stage], job_run: JobRun, *, is_last: bool
+) -> MadeStage:
+    """Make a stage and store its files. Raises `StageFailed`."""
+    result = await make(stage, job_run)
+    keys, artifacts = await store_files(stage, result, job_run)
+    return MadeStage(
+        stage=stage,
+        stages=stages,
+        checkpoint=Checkpoint(files=keys, facts=result.facts),
+        artifacts=artifacts,
+        is_last=is_last,
+    )
 
 
 async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:

@@ -7,9 +7,10 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 
 import asyncpg
@@ -21,6 +22,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
+from pgqueuer.types import JobId
 
 from backend import queue
 from backend.batches.execution import run_expansion
@@ -255,8 +257,8 @@ async def manager(
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
-        dequeue_by_capacity(pgq, shares)
-        register_entrypoints(pgq, context, handler_context)
+        capacity = dequeue_by_capacity(pgq, shares)
+        register_entrypoints(pgq, context, handler_context, capacity.free_place)
         register_schedules(pgq, settings, context)
         async with (
             measured_queue(driver, settings.metrics_listen),
@@ -268,7 +270,10 @@ async def manager(
 
 
 def register_entrypoints(
-    pgq: PgQueuer, context: WorkerContext, handler_context: HandlerContext
+    pgq: PgQueuer,
+    context: WorkerContext,
+    handler_context: HandlerContext,
+    free_place: Callable[[JobId], None],
 ) -> None:
     """What the queue's entries mean."""
     low_priority = msgspec.structs.replace(context, renderer=LowPriorityRenderer(context.renderer))
@@ -278,7 +283,8 @@ def register_entrypoints(
     async def run_queued_job(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
         is_backlog = entry.entrypoint == queue.RUN_BACKLOG
-        again(await run_job(ref, low_priority if is_backlog else context))
+        used = low_priority if is_backlog else context
+        again(await run_job(ref, used, partial(free_place, entry.id)))
 
     @pgq.entrypoint(queue.HANDLE_WEBHOOK)
     @pgq.entrypoint(queue.HANDLE_BACKLOG)

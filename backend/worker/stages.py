@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,13 +36,24 @@ class StageFailed(Failed):
         self.away = away
 
 
+def keep_place() -> None:
+    """For runs that take no place of a worker's capacity."""
+
+
 class JobRun:
     """One run of a job: its claim, its finished stages, and their files in memory.
 
     `product_title` and `guessed_category` are known once this run has read the product.
+    `free_place` lets another job begin.
     """
 
-    def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
+    def __init__(
+        self,
+        claimed: JobLease,
+        context: WorkerContext,
+        free_place: Callable[[], None] = keep_place,
+    ) -> None:
+        self.free_place = free_place
         self.ref, self.attempt, self.job_type = claimed.ref, claimed.attempt, claimed.job_type
         self.claimed = claimed
         self.context = context

@@ -13,7 +13,6 @@ from pgqueuer import PgQueuer
 from pgqueuer.core.buffers import JobStatusLogBuffer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
-from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 from backend import queue
@@ -22,6 +21,7 @@ from backend.worker import dequeue
 from backend.worker.dequeue import (
     CAPACITY_POLL_INTERVAL,
     REMOVED_TOGETHER,
+    CapacityQueueManager,
     CapacityShare,
     dequeue_by_capacity,
 )
@@ -36,7 +36,7 @@ class Worker:
     """A worker whose entries end when the test says so, or is over."""
 
     running: asyncio.Task[None]
-    manager_of_queue: QueueManager
+    manager_of_queue: CapacityQueueManager
 
     def __init__(self, url: str, places: int, shares: Sequence[CapacityShare]) -> None:
         self.url, self.places, self.shares = url, places, shares
@@ -66,8 +66,7 @@ class Worker:
         self.count_looks(queries)
         self.count_removed(queries)
         pgq = PgQueuer(driver, queries=queries)
-        dequeue_by_capacity(pgq, self.shares)
-        self.manager_of_queue = pgq.qm
+        self.manager_of_queue = dequeue_by_capacity(pgq, self.shares)
 
         @pgq.entrypoint(RUN_JOB)
         @pgq.entrypoint(RUN_BACKLOG)
@@ -185,6 +184,22 @@ async def test_a_new_entry_is_taken_at_once_beside_a_waiting_backlog(database_ur
             await worker.next_one()
         await enqueue_entries(database_url, RUN_JOB, 1)
         await asyncio.wait_for(worker.next_one(), CAPACITY_POLL_INTERVAL / 2)
+        assert worker.begun.empty()
+
+
+async def test_an_entry_that_has_freed_its_place_lets_another_begin(database_url: str) -> None:
+    async with running_worker(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2}
+    ) as worker:
+        taken = [await worker.next_one() for _ in range(2)]
+        (first, _) = worker.manager_of_queue.job_context
+        worker.manager_of_queue.free_place(first)
+        taken.append(await worker.next_one())
+        taken[0].set()  # its place is free already
+        await wait_until(lambda: first not in worker.manager_of_queue.job_context)
+        taken[1].set()
+        await worker.next_one()
+        await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
         assert worker.begun.empty()
 
 

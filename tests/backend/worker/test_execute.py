@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from backend.failures.codes import RENDER_CRASHED
 from backend.failures.images import IMAGE_CORRUPT
@@ -145,6 +146,24 @@ async def test_only_the_first_end_of_a_job_counts(running_app: RunningApp) -> No
     ends = await asyncio.gather(*(end(succeed, {}), end(fail, REASON), end(succeed, {})))
     assert ends.count(True) == 1
     assert len(await terminal_events(running_app, ref)) == 1
+
+
+async def test_a_job_frees_its_place_before_its_last_record(running_app: RunningApp) -> None:
+    ref = await new_job(running_app)
+    freed = asyncio.Event()
+    async with running_app.database.transaction() as connection:
+
+        async def lock_the_row_at_the_end(request: RenderRequest) -> None:
+            if request.stage == "encode":
+                assert not freed.is_set()
+                await connection.execute(text("SELECT FROM jobs FOR UPDATE"))
+
+        renderer = RecordingRenderer(running_app.worker_context.renderer, lock_the_row_at_the_end)
+        run = asyncio.create_task(run_job(ref, context_with(running_app, renderer), freed.set))
+        await asyncio.wait_for(freed.wait(), 60)
+        assert await job_status(running_app, ref) == "IN_PROGRESS"
+    assert await run == Done()
+    assert await job_status(running_app, ref) == "SUCCESS"
 
 
 async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
