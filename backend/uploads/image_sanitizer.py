@@ -33,7 +33,7 @@ MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
 # Of one shop, from the first byte of the body on: the others have the rest of the slots, and room
 # for their bodies.
 MAX_UPLOADS_OF_A_SHOP = 4
-SHOP_BUSY = "This shop has too many uploads in progress; nothing was stored. Retry shortly."
+SHOP_UPLOADS_BUSY = "This shop has too many uploads in progress; nothing was stored. Retry shortly."
 
 ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     images.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
@@ -63,7 +63,7 @@ class ImageSanitizer:
     def counted(self, shop: str) -> Iterator[None]:
         """Count an upload of the shop until it is stored. Raises `UploadsUnavailable`."""
         if self.of_shop[shop] >= MAX_UPLOADS_OF_A_SHOP:
-            raise UploadsUnavailable(SHOP_BUSY)
+            raise UploadsUnavailable(SHOP_UPLOADS_BUSY)
         self.of_shop[shop] += 1
         try:
             yield

@@ -21,7 +21,7 @@ from backend.uploads.form import PART_NAME
 from backend.uploads.image_sanitizer import (
     MAX_PENDING_UPLOADS,
     MAX_UPLOADS_OF_A_SHOP,
-    SHOP_BUSY,
+    SHOP_UPLOADS_BUSY,
     ImageSanitizer,
 )
 from tests.backend.imaging.files import animated_png, bomb_png
@@ -159,7 +159,7 @@ async def test_one_shops_uploads_leave_room_for_another_shop(
     refused = [answer for answer in answers if answer.status_code != 201]
     assert 0 < len(refused) <= 20 - MAX_UPLOADS_OF_A_SHOP
     assert {(answer.status_code, answer.json()["error"]["message"]) for answer in refused} == {
-        (503, SHOP_BUSY)
+        (503, SHOP_UPLOADS_BUSY)
     }
     assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
 
