@@ -48,12 +48,15 @@ class BodyBudget:
 
     def take(self, size: int, *, is_verified: bool, before: int) -> None:
         """Count `size` bytes of a body that has `before` bytes already. Raises `ServerBusy`."""
-        unverified = 0 if is_verified else size
-        most = self.limit // 2 if before + size <= SMALL_BODY else self.limit * 3 // 8
-        if self.held + size > self.limit or (unverified and self.unverified + unverified > most):
+        is_small = before + size <= SMALL_BODY
+        most = self.limit if is_small else self.limit * 7 // 8
+        most_unverified = self.limit // 2 if is_small else self.limit * 3 // 8
+        if self.held + size > most:
+            raise ServerBusy
+        if not is_verified and self.unverified + size > most_unverified:
             raise ServerBusy
         self.held += size
-        self.unverified += unverified
+        self.unverified += 0 if is_verified else size
 
     def begin_large(self) -> None:
         """Count a large unverified body. Raises `ServerBusy`."""

@@ -5,6 +5,7 @@ over 16 KB; this is for clients that do not come through it. They also get our o
 uvicorn answers in plain text. And a response is one write to the socket, where uvicorn has two.
 """
 
+import asyncio
 import functools
 import secrets
 from http import HTTPStatus
@@ -46,6 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
     waiting = 0
     drained = 0  # bytes of a body whose request is already answered
     idle_since: float | None = None  # on the loop's clock; None while a request is in progress
+    stall_timer: asyncio.TimerHandle | None = None  # while the client takes nothing of a response
 
     def connection_made(self, transport: Any) -> None:
         """Close the connection, too, if no request comes."""
@@ -102,7 +104,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it has been idle for too long; look again when it may have been.
 
-        This is the connection's only timer, so it may find it busy, or idle since a later moment.
+        It is not started anew for each request, so it may find the connection busy, or idle since a
+        later moment.
         """
         self.timeout_keep_alive_task = None
         if self.idle_since is None:
@@ -112,15 +115,37 @@ class LimitedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 left, self.timeout_keep_alive_handler
             )
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()  # which `close` would wait for, for ever
         else:
             super().timeout_keep_alive_handler()
+
+    def pause_writing(self) -> None:
+        """Hang up if the client does not take what waits for it, in the time of an idle connection.
+
+        It would keep the response in memory, and the next request would wait behind it for ever.
+        """
+        super().pause_writing()
+        self.stall_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has taken it."""
+        super().resume_writing()
+        self.end_stall_timer()
+
+    def end_stall_timer(self) -> None:
+        """Do not hang up."""
+        if self.stall_timer is not None:
+            self.stall_timer.cancel()
+            self.stall_timer = None
 
     def _unset_keepalive_if_required(self) -> None:
         """Nothing: with uvicorn, any byte ends the timer, and a client could stop after it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the timer, which would keep the connection's memory until then."""
+        """End the timers, which would keep the connection's memory until then."""
         super().connection_lost(exc)
+        self.end_stall_timer()
         super()._unset_keepalive_if_required()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:

@@ -20,6 +20,7 @@ from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 
 PAUSE_JITTER = 0.25  # of a pause, either way: work that failed together is not retried together
 MAX_CLAIMS = 200  # work that loses the database this often may itself be the cause
+MAX_REQUESTED_WAIT = 86_400.0  # seconds; no policy waits longer, and `timedelta` has an end
 DATABASE_POLL_INTERVAL = 1.0  # seconds between attempts during an outage
 
 
@@ -77,9 +78,9 @@ def jittered(seconds: float) -> float:
 
 
 def requested_wait(error: BaseException | None) -> timedelta:
-    """How long Shopify asks us to stay away, where it does."""
+    """How long Shopify asks us to stay away, where it does; a day at most."""
     wait = error.wait if isinstance(error, ShopifyUnavailable) else None
-    return timedelta(seconds=wait or 0)
+    return timedelta(seconds=min(wait or 0, MAX_REQUESTED_WAIT))
 
 
 async def retry_until_database_is_back(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -40,6 +40,8 @@ Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 # Requests per time, such as 600/minute or 20 per 5 seconds: `auth.rate_limits` takes it apart.
 RATE = r"(?i)^ *([1-9]\d*) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s? *$"
 Rate = Annotated[str, msgspec.Meta(pattern=RATE)]
+# The parameters of DATABASE_URL that name a file.
+TLS_FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
 PRICE = re.compile("[0-9]{1,4}")  # `jobs.credits_cost` is a smallint
 Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
@@ -266,16 +268,37 @@ def required_database_url(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def require_database_url(url: str) -> None:
-    """Raise `ConfigurationError` unless it is a URL of Postgres."""
+    """Raise `ConfigurationError` unless it is a URL of Postgres, whose TLS files can be read."""
     if not url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError("DATABASE_URL must start with postgresql://")
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:  # such as a password with / or #, which ends the host early
         raise ConfigurationError(
             "DATABASE_URL is not a valid URL. It reads postgresql://user:password@host:5432/name; "
             "write special characters of the password as %XX, such as %2F for a slash."
         ) from None
+    require_database_parameters(parts.query)
+
+
+def require_database_parameters(query: str) -> None:
+    """Raise `ConfigurationError` for a parameter without a value, or a TLS file that is not there.
+
+    An empty `sslmode` would be the default, which does not insist on TLS. The message does not name
+    the parameter: what follows a `?` can be the end of a password.
+    """
+    given = [part.partition("=") for part in query.split("&")] if query else []
+    if not all(name and value for name, _, value in given):
+        raise ConfigurationError(
+            "DATABASE_URL has a parameter without a value. Its end reads ?name=value&name=value, "
+            "such as ?sslmode=require; write a ? of the password as %3F."
+        )
+    for name, path in parse_qsl(query):
+        if name in TLS_FILES and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ConfigurationError(
+                f"DATABASE_URL names a file that cannot be read: {name}={path}."
+            )
 
 
 def is_http_url(url: str) -> bool:

@@ -4,6 +4,10 @@ A name is resolved once, every address is checked, and the connection goes to a 
 certificate is still verified for the name. So neither an internal name nor DNS rebinding leads to
 one of our machines or to the cloud's metadata service.
 
+Names are looked up in threads of the transport's own. A shop chooses the names of its endpoints,
+and a name server that never answers holds a look-up for up to half a minute. uvloop makes only two
+of them at a time, those of Shopify's and Postgres's names included.
+
 The table is IANA's: of IPv4 what the special-purpose registry lists, of IPv6 nothing but global
 unicast less what is special in it. `ipaddress.is_global` would let multicast and the tunnels that
 carry an IPv4 address (6to4, NAT64, IPv4-compatible) through.
@@ -14,6 +18,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -22,6 +27,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 HTTPS_PORT = 443
+MAX_LOOKUPS = 32  # at once, each in a thread; one shop's ten endpoints, all silent, hold about half
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -82,7 +88,8 @@ class PublicInternet(httpx.AsyncBaseTransport):
         verify: ssl.SSLContext | bool | None = None,
         ports: frozenset[int] = frozenset({HTTPS_PORT}),
     ) -> None:
-        self.resolve = resolve or resolve_host
+        self.lookups = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="dns")
+        self.resolve = resolve or functools.partial(resolve_host, threads=self.lookups)
         self.ports = ports
         # No keep-alive: connections are pooled by address, and another name may share it.
         self.transport = httpx.AsyncHTTPTransport(
@@ -105,7 +112,8 @@ class PublicInternet(httpx.AsyncBaseTransport):
         raise failure or httpx.ConnectError("the name has no address", request=request)
 
     async def aclose(self) -> None:
-        """Close the open connections."""
+        """Close the open connections; look-ups that have not begun are dropped."""
+        self.lookups.shutdown(wait=False, cancel_futures=True)
         await self.transport.aclose()
 
     async def public_addresses(self, request: httpx.Request) -> list[Address]:
@@ -128,10 +136,10 @@ def is_public(address: Address) -> bool:
     return address in GLOBAL_UNICAST and not any(address in network for network in SPECIAL_V6)
 
 
-async def resolve_host(host: str) -> list[str]:
-    """The host's addresses from the system's resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, HTTPS_PORT, type=socket.SOCK_STREAM)
+async def resolve_host(host: str, *, threads: Executor) -> list[str]:
+    """The host's addresses from the system's resolver, which blocks one of the threads."""
+    look_up = functools.partial(socket.getaddrinfo, host, HTTPS_PORT, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 

@@ -7,7 +7,7 @@ nothing in the queue is due.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
+from backend.worker.dequeue import CapacityShare
 from backend.worker.run import contexts, manager
 from tests.wait import wait_until
 from webhooks.outcome import HandlerContext
@@ -94,9 +95,13 @@ class RunningApp:
         """`GET /v1/jobs/{public_id}` as a shop."""
         return await self.http.get(f"/v1/jobs/{public_id}", headers=self.bearer(shop))
 
-    async def drain(self, *, only_webhooks: bool = False) -> None:
+    async def drain(
+        self, *, only_webhooks: bool = False, shares: Sequence[CapacityShare] = ()
+    ) -> None:
         """Process what is due in the queue until it is empty."""
-        async with manager(self.settings, self.worker_context, self.handler_context) as pgq:
+        async with manager(
+            self.settings, self.worker_context, self.handler_context, shares=shares
+        ) as pgq:
             pgq.qm.queries.queued_work = pgq.qm.queries.eligible_queued_work  # type: ignore[method-assign]
             pgq.qm.verify_structure = _tables_are_there  # type: ignore[method-assign]
             if only_webhooks:

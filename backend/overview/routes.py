@@ -7,6 +7,8 @@ from litestar.di import NamedDependency
 from litestar.types import Guard
 
 from backend.db import Database
+from backend.http_semantics import listed_header
+from backend.jobs.etags import TAG_HEADER
 from backend.jobs.routes import POLL_HINT, MerchantRequest
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.overview.schemas import OverviewResponse
@@ -24,7 +26,7 @@ async def get_overview(
     answer = await read_overview(
         database,
         shop_domain=request.auth.shop,
-        tags=request.headers.get("if-none-match"),
+        tags=listed_header(request.scope, TAG_HEADER),
     )
     return Response(answer.body, status_code=answer.status, headers=answer.headers)
 

@@ -9,6 +9,8 @@ from litestar.types import Guard
 
 from backend.db import Database
 from backend.errors import AlreadyPublished, InvalidRequest, JobNotFinished
+from backend.http_semantics import listed_header
+from backend.jobs.etags import TAG_HEADER
 from backend.jobs.ids import PATTERN
 from backend.jobs.paging import query_problem, require_given
 from backend.jobs.read_services import ReadServices
@@ -52,7 +54,7 @@ async def list_review(
         shop_domain=request.auth.shop,
         wanted=wanted,
         path=request.url.path,
-        tags=request.headers.get("if-none-match"),
+        tags=listed_header(request.scope, TAG_HEADER),
     )
     return Response(answer.body, status_code=answer.status, headers=answer.headers)
 

@@ -5,7 +5,7 @@ A response without a required field counts as an outage (`ShopifyUnavailable`), 
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
@@ -18,6 +18,7 @@ NUL = re.compile(rb"(?<!\\)((?:\\\\)*)(?:\\u0000)+")  # not after a backslash th
 UNREADABLE_RESPONSE = "Shopify's response could not be parsed."
 # Shopify's CDN converts the others, at some loss: a worker may have no decoder for HEIC.
 ORIGINALS_AS_THEY_ARE = frozenset({"image/jpeg", "image/png", "image/webp"})
+MAX_LIFETIME = 10**9  # seconds, of a token; with more, the time of its end may not exist
 PRODUCT_FIELDS = {
     "gid": "id",
     "product_type": "productType",
@@ -32,7 +33,7 @@ class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
 
     access_token: str
     scope: str = ""
-    expires_in: int | None = None
+    expires_in: Annotated[int, msgspec.Meta(ge=0, le=MAX_LIFETIME)] | None = None
     refresh_token: str | None = None
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ Only the child decodes the untrusted file; this process sends it bytes and gets 
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import IO
 
@@ -29,6 +30,10 @@ from backend.renderers.base import (
 from backend.workflows.stages import StageFile, StageName
 
 MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
+# Of one shop, from the first byte of the body on: the others have the rest of the slots, and room
+# for their bodies.
+MAX_UPLOADS_OF_A_SHOP = 4
+SHOP_UPLOADS_BUSY = "This shop has too many uploads in progress; nothing was stored. Retry shortly."
 
 ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     images.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
@@ -51,7 +56,21 @@ class ImageSanitizer:
     def __init__(self, renderer: Renderer, *, capacity: int = MAX_PENDING_UPLOADS) -> None:
         self.renderer = renderer
         self.free = capacity
+        self.of_shop: Counter[str] = Counter()
         self.renderer_lock = asyncio.Lock()
+
+    @contextlib.contextmanager
+    def counted(self, shop: str) -> Iterator[None]:
+        """Count an upload of the shop until it is stored. Raises `UploadsUnavailable`."""
+        if self.of_shop[shop] >= MAX_UPLOADS_OF_A_SHOP:
+            raise UploadsUnavailable(SHOP_UPLOADS_BUSY)
+        self.of_shop[shop] += 1
+        try:
+            yield
+        finally:
+            self.of_shop[shop] -= 1
+            if not self.of_shop[shop]:
+                del self.of_shop[shop]
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:

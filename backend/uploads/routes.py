@@ -106,13 +106,15 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
         image_sanitizer: NamedDependency[ImageSanitizer],
     ) -> UploadResponse:
         """Upload an image for later jobs."""
-        shop_id = await receiving_shop(database, request.auth.shop, quotas)
-        async with sent_file(request) as file:
-            with image_sanitizer.slot():
-                picture = await while_connected(request, image_sanitizer.sanitize(file))
-                upload = await store_upload(
-                    database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture
-                )
+        shop = request.auth.shop
+        shop_id = await receiving_shop(database, shop, quotas)
+        with image_sanitizer.counted(shop):
+            async with sent_file(request) as file:
+                with image_sanitizer.slot():
+                    picture = await while_connected(request, image_sanitizer.sanitize(file))
+                    upload = await store_upload(
+                        database, store, shop=shop, shop_id=shop_id, picture=picture
+                    )
         signed = presigner.sign(upload.key, content_type_of(upload.key))
         return UploadResponse(upload_key=upload.upload_key, image_url=signed.url)
 

@@ -3,6 +3,7 @@
 `backend.worker.maintenance` deletes those that no job uses.
 """
 
+import asyncio
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -13,7 +14,7 @@ from sqlalchemy import ARRAY, Text, any_, cast, delete, func, insert, literal, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.errors import InvalidRequest, ShopNotInstalled, StorageUnavailable
 from backend.renderers.base import RenderedFile
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
@@ -23,6 +24,9 @@ from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
 
+# Seconds for the object. A bucket that does not answer takes boto3's attempts half a minute, and a
+# client has given up by then.
+STORE_TIMEOUT = 15.0
 NO_SUCH_UPLOAD = (
     "No such upload. POST /v1/uploads first. Uploads that no job uses are deleted after 24 hours."
 )
@@ -58,7 +62,7 @@ async def store_upload(
     )
     async with database.transaction(shop) as connection:
         await insert_row(connection, shop_id, upload)
-    await store.put(upload.key, picture.data, content_type=picture.content_type)
+    await put_in_time(store, upload, picture)
     async with database.transaction(shop) as connection:
         stored = await mark_stored(connection, shop_id, upload)
         if stored:
@@ -67,6 +71,18 @@ async def store_upload(
         await store.delete([upload.key])
         raise ShopNotInstalled
     return upload
+
+
+async def put_in_time(store: ObjectStore, upload: StoredUpload, picture: RenderedFile) -> None:
+    """Store the object. Raises `StorageUnavailable`, also if it takes longer than `STORE_TIMEOUT`.
+
+    The thread goes on then. If it succeeds, the object is that of a row that the sweep deletes.
+    """
+    try:
+        async with asyncio.timeout(STORE_TIMEOUT):
+            await store.put(upload.key, picture.data, content_type=picture.content_type)
+    except TimeoutError as error:
+        raise StorageUnavailable from error
 
 
 async def insert_row(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> None:

@@ -12,13 +12,14 @@ from datetime import timedelta
 
 import structlog
 
+from backend import queue
 from backend.errors import DatabaseUnavailable
 from backend.leased_task import AT_ONCE, Done, Fenced, Retry, TaskOutcome
 from backend.metrics import ENDPOINT_DELIVERIES, ENDPOINTS_DISABLED, increment, start_at_zero
 from backend.retries import LOCKED_OUT_PAUSE
 from backend.shops.token_encryption import TokenUnreadable, UnknownKey
 from backend.webhook_endpoints.attempts import OutgoingEvent, attempt_delivery
-from backend.webhook_endpoints.queue_entries import EndpointRef
+from backend.webhook_endpoints.queue_entries import EndpointRef, wake_endpoint
 from backend.webhook_endpoints.schedule import MOST_ATTEMPTS, probe_pause
 from backend.webhook_endpoints.secrets import decrypted_secret
 from backend.worker.context import WorkerContext
@@ -84,7 +85,13 @@ async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOu
         is_healthy = not failures
     async with context.database.transaction(lease.ref.shop_id) as connection:
         due_in = await release_endpoint(connection, lease)
-    return next_look(due_in, failures)
+        outcome = next_look(due_in, failures)
+        if outcome == AT_ONCE:
+            # By a new entry: ours would come before the other endpoints', which are newer.
+            again = wake_endpoint(lease.ref, cause=lease.until.isoformat())
+            await queue.enqueue(connection, again)
+            outcome = Done()
+    return outcome
 
 
 def secrets_of(lease: EndpointLease, context: WorkerContext) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A connection has one timer, which closes it once it has been idle for too long."""
+"""A connection is closed once it has been idle for too long, or takes nothing of a response."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,15 +17,22 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Transport(asyncio.Transport):
-    """A transport that only says whether it was closed."""
+    """A transport that only says whether it was closed, and what it has not sent yet."""
 
-    is_closed = False
+    is_closed = is_aborted = False
+    unsent = 0  # bytes
 
     def is_closing(self) -> bool:
         return self.is_closed
 
     def close(self) -> None:
         self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = self.is_aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
 
 @dataclass
@@ -78,6 +85,7 @@ class Connection(LimitedProtocol):
         config = uvicorn.Config(unasked, log_config=None, timeout_keep_alive=LIMIT)
         super().__init__(config, ServerState(), {}, cast("Any", Clock()))
         self.clock = cast("Clock", self.loop)
+        self.transport: Transport
         self.connection_made(Transport())
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -141,9 +149,39 @@ def test_many_requests_need_one_timer(connection: Connection) -> None:
     assert len(connection.clock.timers) == 1
 
 
+def test_a_response_that_is_not_taken_does_not_keep_a_connection_open(
+    connection: Connection,
+) -> None:
+    answer(connection)
+    connection.transport.unsent = 1
+    assert is_closed_after(connection, LIMIT)
+    assert connection.transport.is_aborted, "closing waits until all is sent"
+
+
+def test_a_request_behind_a_response_that_is_not_taken_does_not_keep_a_connection_open(
+    connection: Connection,
+) -> None:
+    answer(connection)
+    connection.pause_writing()
+    connection.data_received(REQUEST)
+    assert is_closed_after(connection, LIMIT)
+    assert connection.transport.is_aborted
+
+
+def test_a_client_that_takes_a_response_slowly_is_not_cut_off(connection: Connection) -> None:
+    connection.data_received(REQUEST)
+    for _ in range(3):
+        connection.pause_writing()
+        connection.clock.advance(LIMIT - 1)
+        connection.resume_writing()
+    connection.clock.advance(LIMIT)
+    assert not connection.transport.is_closing()
+
+
 @pytest.mark.parametrize("error", [None, ConnectionResetError()])
 def test_a_lost_connection_leaves_no_timer(connection: Connection, error: Exception | None) -> None:
     answer(connection)
+    connection.pause_writing()
     connection.connection_lost(error)
     assert connection.clock.waiting() == []
 

@@ -94,6 +94,7 @@ async def test_a_wrong_command_line_is_named_in_one_line(
         ("TOKEN_KEYS", "abc", "`atelier keys new` prints one"),
         ("S3_CONNECTIONS", "0", "S3_CONNECTIONS is invalid: it must be a whole number >= 1."),
         ("DATABASE_URL", "postgresql://u:p#w@host/a", "special characters of the password as %XX"),
+        ("DATABASE_URL", "postgresql://u@host/a?sslrootcert=/no.crt", "sslrootcert=/no.crt"),
     ],
 )
 async def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, line: str) -> None:

@@ -39,6 +39,12 @@ def test_a_requested_pause_is_kept_up_to_the_maximum() -> None:
     assert POLICY.pause(1, at_least=timedelta(hours=1)) == timedelta(minutes=2)
 
 
+@pytest.mark.parametrize("wait", [1e300, float("inf")])
+def test_an_absurd_request_to_wait_is_a_long_one(wait: float) -> None:
+    asked = requested_wait(ShopifyUnavailable(wait=wait))
+    assert DELIVERIES.pause(1, at_least=asked) == DELIVERIES.longest
+
+
 def test_an_outage_is_waited_out_until_the_patience_ends() -> None:
     assert not POLICY.is_exhausted(timedelta(minutes=14, seconds=59))
     assert POLICY.is_exhausted(timedelta(minutes=15))

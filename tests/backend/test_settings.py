@@ -1,6 +1,8 @@
 """Settings: what is missing or unsafe is refused with a sentence that says what to set."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -58,6 +60,38 @@ def test_a_secret_that_is_too_short_is_refused(name: str) -> None:
 def test_a_url_of_the_wrong_scheme_is_refused(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings.from_env({**COMPLETE_ENVIRONMENT, name: value})
+
+
+@pytest.mark.parametrize(
+    "parameters", ["sslmode", "sslmode=", "sslmode=require&", "&sslmode=require", "=require"]
+)
+def test_a_parameter_of_the_database_without_a_value_is_refused(parameters: str) -> None:
+    environ = {**COMPLETE_ENVIRONMENT, "DATABASE_URL": f"postgresql://a:b@host/c?{parameters}"}
+    with pytest.raises(ConfigurationError, match="DATABASE_URL has a parameter without a value"):
+        Settings.from_env(environ)
+
+
+def test_the_end_of_a_password_is_not_repeated() -> None:
+    environ = {**COMPLETE_ENVIRONMENT, "DATABASE_URL": "postgresql://user:12?canary@host/a"}
+    with pytest.raises(ConfigurationError, match="of the password as %3F") as refused:
+        Settings.from_env(environ)
+    assert "canary" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+def test_a_file_of_the_database_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    for missing in (file, tmp_path):
+        environ = {**COMPLETE_ENVIRONMENT, "DATABASE_URL": url_with_file(name, missing)}
+        with pytest.raises(ConfigurationError, match=f"cannot be read: {name}={missing}[.]"):
+            Settings.from_env(environ)
+    file.write_text("a certificate")
+    Settings.from_env({**COMPLETE_ENVIRONMENT, "DATABASE_URL": url_with_file(name, file)})
+
+
+def url_with_file(name: str, file: Path) -> str:
+    """A URL of Postgres with a parameter that names the file."""
+    return f"postgresql://a:b@host/c?sslmode=verify-full&{urlencode({name: file})}"
 
 
 def test_an_unknown_kind_of_billing_is_answered_with_those_there_are() -> None:

@@ -279,6 +279,18 @@ async def test_a_response_without_expires_in_is_stored_and_used(
     assert (await shop_row(shared_app, shop))["access_token_expires_at"] is None
 
 
+@pytest.mark.parametrize("lifetime", [-1, 10**12])
+async def test_a_response_with_an_impossible_lifetime_is_an_outage(
+    shared_app: RunningApp, shop: str, lifetime: int
+) -> None:
+    await expire_token(shared_app, shop)
+    pair = {"access_token": "shpat_a", "refresh_token": "shprt_b", "expires_in": lifetime}
+    shared_app.shopify.platform.faults["refresh"].append(Fault(HttpResponse(200, pair)))
+    with pytest.raises(ShopifyUnavailable):
+        await get_installed_shop(shared_app, shop)
+    await assert_token_works(shared_app, shop)
+
+
 async def test_a_response_without_a_refresh_token_keeps_the_old_one(
     shared_app: RunningApp, shop: str
 ) -> None:

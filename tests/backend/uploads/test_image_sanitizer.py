@@ -18,13 +18,18 @@ from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import frame
 from backend.uploads.form import PART_NAME
-from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS, ImageSanitizer
+from backend.uploads.image_sanitizer import (
+    MAX_PENDING_UPLOADS,
+    MAX_UPLOADS_OF_A_SHOP,
+    SHOP_UPLOADS_BUSY,
+    ImageSanitizer,
+)
 from tests.backend.imaging.files import animated_png, bomb_png
 from tests.backend.uploads import crashing_child
 from tests.backend.uploads.multipart_forms import picture, post_upload, uploads_of
 from tests.flows.pictures import SVG
 from tests.running_app import RunningApp, serve_app
-from tests.scenarios import refusal
+from tests.scenarios import new_shop, refusal
 
 REFUSED = {
     "HTML": (b"<html><script>alert(1)</script></html>", 415, "IMAGE_TYPE_UNSUPPORTED"),
@@ -126,17 +131,37 @@ async def test_a_file_that_crashes_the_decoder_is_refused_and_the_next_one_is_no
 async def test_of_many_concurrent_uploads_some_are_told_to_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
-    data = picture(1600, 1600)
-    answers = await asyncio.gather(*(post_upload(shared_app, data, shop=shop) for _ in range(20)))
+    data, shops = picture(1600, 1600), [shop, *[await new_shop(shared_app) for _ in range(4)]]
+    answers = await asyncio.gather(
+        *(post_upload(shared_app, data, shop=each) for each in shops for _ in range(4))
+    )
     assert set(Counter(answer.status_code for answer in answers)) == {201, 503}
     turned_away = [answer for answer in answers if answer.status_code == 503]
     assert {refusal(answer)[1] for answer in turned_away} == {"UPLOADS_UNAVAILABLE"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
     assert 20 - len(turned_away) >= MAX_PENDING_UPLOADS
-    assert len(await uploads_of(shared_app, shop)) == 20 - len(turned_away)
+    stored = [upload for each in shops for upload in await uploads_of(shared_app, each)]
+    assert len(stored) == 20 - len(turned_away)
     assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201, (
         "all places are free again"
     )
+
+
+async def test_one_shops_uploads_leave_room_for_another_shop(
+    shared_app: RunningApp, shop: str
+) -> None:
+    """Also while their bodies arrive, which count in the budget of all bodies."""
+    other, data = await new_shop(shared_app), picture(1600, 1600)
+    many = [asyncio.create_task(post_upload(shared_app, data, shop=shop)) for _ in range(20)]
+    await asyncio.wait(many, return_when=asyncio.FIRST_COMPLETED)
+    assert (await post_upload(shared_app, picture(), shop=other)).status_code == 201
+    answers = await asyncio.gather(*many)
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert 0 < len(refused) <= 20 - MAX_UPLOADS_OF_A_SHOP
+    assert {(answer.status_code, answer.json()["error"]["message"]) for answer in refused} == {
+        (503, SHOP_UPLOADS_BUSY)
+    }
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
 
 
 async def test_no_more_uploads_than_places_are_processed_at_once() -> None:

@@ -1,6 +1,7 @@
 """`POST /v1/uploads` over HTTP: what is stored, who may upload, and S3 outages."""
 
 import re
+import socket
 import time
 
 import msgspec
@@ -10,6 +11,7 @@ from httpx import AsyncClient
 
 from backend.auth.signed_request import signed_request
 from backend.dev.transport import LoopbackShopify
+from backend.uploads import service
 from tests.backend.imaging.files import located_jpeg, photo, png
 from tests.backend.uploads.multipart_forms import (
     MULTIPART,
@@ -118,6 +120,28 @@ async def test_an_unreachable_store_fails_the_upload(shared_app: RunningApp, sho
     assert refusal(answer) == (503, "STORAGE_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) > 0
     assert "127.0.0.1" not in answer.text
+
+
+async def test_a_store_that_never_answers_fails_the_upload_in_time(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 alone gives up after more than thirty seconds."""
+    assert service.STORE_TIMEOUT <= 15
+    monkeypatch.setattr(service, "STORE_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = msgspec.structs.replace(shared_app.settings, s3_endpoint_url=silent_url)
+        async with (
+            serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+            AsyncClient(base_url=url, timeout=9) as client,
+        ):
+            answer = await client.post(
+                "/v1/uploads", files={"file": picture()}, headers=shared_app.bearer(shop)
+            )
+    assert refusal(answer) == (503, "STORAGE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) > 0
+    [row] = await uploads_of(shared_app, shop)
+    assert row["stored_at"] is None, "no job can use it"
     assert [row["stored_at"] for row in await uploads_of(shared_app, shop)] == [None]
 
 

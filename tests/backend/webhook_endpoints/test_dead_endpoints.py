@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from backend import queue
 from backend.leased_task import Done, Retry
 from backend.webhook_endpoints import attempts
 from backend.webhook_endpoints.queue_entries import EndpointRef
+from backend.worker import endpoint_deliveries
+from backend.worker.dequeue import CapacityShare
 from backend.worker.endpoint_deliveries import SIDE_BY_SIDE, deliver_events
 from backend.worker.endpoint_leases import EndpointLease, lease_endpoint, release_endpoint
 from backend.worker.endpoint_upkeep import prune_deliveries, wake_endpoints
@@ -68,6 +71,23 @@ async def test_an_endpoint_that_hangs_takes_one_attempt_and_the_rest_waits(
         await send_test(shop_app, healthy["id"])
         await shop_app.drain()
         assert len(other.requests) == 1
+
+
+async def test_an_endpoint_with_many_deliveries_lets_those_that_wait_go_first(
+    shop_app: RunningApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few receivers that take their time would otherwise have all places of a worker."""
+    monkeypatch.setattr(endpoint_deliveries, "RUN_SECONDS", 0.001)  # one round
+    busy, waiting = await add(shop_app, receiver.url), await add(shop_app, receiver.url)
+    await backlog(shop_app, busy["id"], 40)
+    await send_test(shop_app, waiting["id"])
+    await shop_app.drain(shares=[CapacityShare(1, frozenset({queue.DELIVER_EVENTS}))])
+    order = await shop_app.rows(
+        "SELECT endpoint_id FROM endpoint_deliveries WHERE status = 'succeeded' "
+        "ORDER BY last_attempt_at"
+    )
+    assert len(order) == 41
+    assert [row["endpoint_id"] for row in order].index(waiting["id"]) == SIDE_BY_SIDE
 
 
 async def test_a_thousand_deliveries_make_no_queue_entries_and_go_a_few_at_a_time(

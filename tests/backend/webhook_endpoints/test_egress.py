@@ -1,6 +1,12 @@
 """No delivery leaves for anything but a checked address of the public internet."""
 
+import asyncio
+import os
+import socket
+import ssl
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +14,7 @@ import pytest
 from backend.ssrf_transport import PublicInternet
 from backend.webhook_endpoints.attempts import OutgoingEvent, attempt_delivery
 from backend.webhook_endpoints.secrets import new_secret
+from tests.wait import wait_until
 
 
 class Dialled(httpx.AsyncBaseTransport):
@@ -97,3 +104,35 @@ async def test_a_port_of_the_settings_is_dialled() -> None:
     checked, dialled = transport(["8.8.8.8"], ports=frozenset({443, 8443}))
     await attempt_delivery(checked, event("https://hooks.example.com:8443/"))
     assert dialled.calls == [("8.8.8.8", 8443, "hooks.example.com:8443")]
+
+
+async def test_a_name_server_that_never_answers_does_not_delay_calls_to_shopify(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop looks up their names in a few threads, which a shop's endpoints must not hold."""
+    given_up, begun = threading.Event(), []
+    system = socket.getaddrinfo
+
+    def look_up(host: Any, *of: Any, **how: Any) -> Any:
+        if host == "hooks.example.com":
+            begun.append(host)
+            given_up.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+        return system(host, *of, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    checked = PublicInternet(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    many = 2 * ((os.cpu_count() or 1) + 4)  # twice the threads that asyncio has by default
+    attempts = [
+        asyncio.create_task(attempt_delivery(checked, event("https://hooks.example.com/")))
+        for _ in range(many)
+    ]
+    try:
+        await wait_until(lambda: begun)
+        async with asyncio.timeout(5):
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 443)
+        assert not any(attempt.done() for attempt in attempts)
+    finally:
+        given_up.set()
+    assert {(await attempt).error for attempt in attempts} == {"CONNECTION_FAILED"}
+    await checked.aclose()
