@@ -14,6 +14,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -22,6 +23,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 HTTPS_PORT = 443
+NAMES_AT_ONCE = 64  # a name whose servers are silent takes a thread for up to half a minute
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -73,7 +75,11 @@ def certificates() -> ssl.SSLContext:
 
 
 class PublicInternet(httpx.AsyncBaseTransport):
-    """Sends https requests to public addresses on certain ports, and refuses all others."""
+    """Sends https requests to public addresses on certain ports, and refuses all others.
+
+    It resolves names in threads of its own. The loop resolves two at once in a worker, and a
+    merchant's name whose servers are silent would keep Shopify's and Postgres's waiting.
+    """
 
     def __init__(
         self,
@@ -82,7 +88,8 @@ class PublicInternet(httpx.AsyncBaseTransport):
         verify: ssl.SSLContext | bool | None = None,
         ports: frozenset[int] = frozenset({HTTPS_PORT}),
     ) -> None:
-        self.resolve = resolve or resolve_host
+        self.threads = ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="names")
+        self.resolve = resolve or self.resolve_host
         self.ports = ports
         # No keep-alive: connections are pooled by address, and another name may share it.
         self.transport = httpx.AsyncHTTPTransport(
@@ -106,6 +113,7 @@ class PublicInternet(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the open connections."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
         await self.transport.aclose()
 
     async def public_addresses(self, request: httpx.Request) -> list[Address]:
@@ -120,19 +128,18 @@ class PublicInternet(httpx.AsyncBaseTransport):
             raise NotPublic(f"{host} is not on the public internet", request=request)
         return addresses
 
+    async def resolve_host(self, host: str) -> list[str]:
+        """The host's addresses from the system's resolver."""
+        look_up = functools.partial(socket.getaddrinfo, host, HTTPS_PORT, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self.threads, look_up)
+        return [str(sockaddr[0]) for *_, sockaddr in found]
+
 
 def is_public(address: Address) -> bool:
     """Whether the address is on the public internet, in no special-purpose range."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     return address in GLOBAL_UNICAST and not any(address in network for network in SPECIAL_V6)
-
-
-async def resolve_host(host: str) -> list[str]:
-    """The host's addresses from the system's resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, HTTPS_PORT, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
 def pinned_request(request: httpx.Request, address: Address) -> httpx.Request:

@@ -1,6 +1,11 @@
 """No delivery leaves for anything but a checked address of the public internet."""
 
+import asyncio
+import os
+import socket
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +13,7 @@ import pytest
 from backend.ssrf_transport import PublicInternet
 from backend.webhook_endpoints.attempts import OutgoingEvent, attempt_delivery
 from backend.webhook_endpoints.secrets import new_secret
+from tests.wait import wait_until
 
 
 class Dialled(httpx.AsyncBaseTransport):
@@ -97,3 +103,34 @@ async def test_a_port_of_the_settings_is_dialled() -> None:
     checked, dialled = transport(["8.8.8.8"], ports=frozenset({443, 8443}))
     await attempt_delivery(checked, event("https://hooks.example.com:8443/"))
     assert dialled.calls == [("8.8.8.8", 8443, "hooks.example.com:8443")]
+
+
+async def test_hosts_whose_name_servers_are_silent_do_not_delay_other_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as Shopify's: a call cannot even begin before its host is resolved."""
+    answer, look_up = threading.Event(), socket.getaddrinfo
+    begun: list[object] = []
+
+    def silent_for_merchants(host: Any, *given: Any, **named: Any) -> Any:
+        if not str(host).endswith(".example.com"):
+            return look_up(host, *given, **named)
+        begun.append(host)
+        answer.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent_for_merchants)
+    many = 2 * ((os.cpu_count() or 1) + 4)  # twice the threads that asyncio has by default
+    internet = PublicInternet()
+    events = (event(f"https://hooks{n}.example.com/") for n in range(many))
+    attempts = [asyncio.create_task(attempt_delivery(internet, each)) for each in events]
+    try:
+        await wait_until(lambda: begun)
+        async with asyncio.timeout(5):
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 443)
+        await wait_until(lambda: len(begun) == many)  # nor do they delay each other
+    finally:
+        answer.set()
+        results = await asyncio.gather(*attempts)
+        await internet.aclose()
+    assert {result.error for result in results} == {"CONNECTION_FAILED"}
