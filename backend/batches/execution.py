@@ -180,7 +180,7 @@ async def make_page(lease: BatchLease, context: BatchContext) -> BatchLease | No
     """Make jobs for items that have none; None when those were the last, and it has ended."""
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note_batch(connection, lease)
-        if await make_jobs(connection, lease, context.quotas) == PAGE:
+        if await make_jobs(connection, lease, context.quotas):
             return msgspec.structs.replace(lease, tries=1, outages=0)
         await end(connection, lease.ref, Expansion.EXPANDED)
     return None

@@ -151,30 +151,30 @@ async def add_items(connection: AsyncConnection, ref: BatchRef, page: Collection
         await connection.execute(statement, rows)
 
 
-async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quotas) -> int:
-    """Make the jobs of a page of the items that have none yet; how many there were.
+async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quotas) -> bool:
+    """Make the jobs of a page of the items that have none yet; whether more may be left.
 
     Makes as many as the shop can pay. Raises `InsufficientBalance` if it cannot pay the first.
     """
-    pending = select(BatchItem.ordinal, BatchItem.product_id).where(*pending_items(lease.ref))
-    found = (await connection.execute(pending.order_by(BatchItem.ordinal).limit(PAGE))).all()
+    query = select(BatchItem.ordinal, BatchItem.product_id).where(*pending_items(lease.ref))
+    pending = (await connection.execute(query.order_by(BatchItem.ordinal).limit(PAGE))).all()
     workflow = WORKFLOWS[lease.job_type]
-    requests = [{**lease.parameters, "product_id": row.product_id} for row in found]
+    number = len(pending)
     if quotas.prepaid:
-        prices = [price_of(workflow, quotas)] * len(requests)
+        prices = [price_of(workflow, quotas)] * number
         number = await count_affordable(connection, lease.ref.shop_id, prices)
-        found, requests = found[:number], requests[:number]
+    paid = pending[:number]
     refs = await request_jobs(
         connection,
         workflow,
         shop_id=lease.ref.shop_id,
-        requests=requests,
+        requests=[{**lease.parameters, "product_id": row.product_id} for row in paid],
         origin="api",
         batch_id=lease.ref.public_id,
         asked_by=AskedBy(kind="batch", batch_id=lease.ref.public_id, user_id=lease.user_id),
         quotas=quotas,
     )
-    ordinals = cast([row.ordinal for row in found], ARRAY(Integer))
+    ordinals = cast([row.ordinal for row in paid], ARRAY(Integer))
     jobs = cast([ref.public_id for ref in refs], ARRAY(Text))
     made = func.unnest(ordinals, jobs).table_valued("ordinal", "job_id").render_derived()
     await connection.execute(
@@ -182,7 +182,7 @@ async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quot
         .where(*items_of(lease.ref), BatchItem.ordinal == made.c.ordinal)
         .values(job_id=made.c.job_id)
     )
-    return len(found)
+    return len(pending) == PAGE or len(paid) < len(pending)
 
 
 async def wait_for_credits(connection: AsyncConnection, lease: BatchLease, required: int) -> bool:

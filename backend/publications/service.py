@@ -77,7 +77,7 @@ async def stop_publications(
 ) -> int:
     """End a slice of the unfinished publications of a shop that removed the app; return how many.
 
-    Only those requested before `until`. Their finished steps stay, because we can no longer call
+    Only those requested until `before`. Their finished steps stay, because we can no longer call
     that shop.
     """
     unfinished = (

@@ -1,5 +1,6 @@
 """The deliveries to a shop's endpoints: listed, sent again, and ended when the shop leaves."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -119,12 +120,13 @@ def delivery_response(row: RowMapping) -> DeliveryResponse:
     return msgspec.convert(facts, DeliveryResponse)
 
 
-async def cancel_deliveries(connection: AsyncConnection, shop_id: int) -> int:
-    """End some of what is pending for the shop's own endpoints, because it has left; how many."""
+async def cancel_deliveries(connection: AsyncConnection, shop_id: int, before: datetime) -> int:
+    """End some of what was pending for the shop's own endpoints when it left; how many."""
     pending = select(EndpointDelivery.id).where(
         EndpointDelivery.shop_id == shop_id,
         EndpointDelivery.endpoint_id.is_not(None),
         EndpointDelivery.status == "pending",
+        EndpointDelivery.created_at <= before,
     )
     ended = await connection.execute(
         update(EndpointDelivery)

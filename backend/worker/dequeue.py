@@ -62,9 +62,12 @@ class CapacityQueueManager(QueueManager):
     nothing_else_until: float = dataclasses.field(init=False, default=0)
 
     async def run(self, *args: Any, **settings: Any) -> None:
-        """As PgQueuer's; notifications of new entries arrive here as well."""
+        """As PgQueuer's; notifications of new entries arrive here as well.
+
+        It would count its log by the second in a table that it never prunes. Nobody reads that.
+        """
         await self.queries.driver.add_listener(self.channel, self._hear)
-        await super().run(*args, **settings)
+        await super().run(*args, **settings | {"log_aggregation_interval": timedelta(0)})
 
     async def fetch_jobs(
         self, batch_size: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta

@@ -12,11 +12,12 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, tuple_, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.queue import enqueue
+from backend.queue import DELIVER_EVENTS, enqueue
 from backend.shops.models import Shop
 from backend.slices import delete_all
 from backend.webhook_endpoints.models import AppWebhookEndpoint, EndpointDelivery, WebhookEndpoint
 from backend.webhook_endpoints.queue_entries import EndpointRef, wake_endpoint
+from backend.worker.maintenance import is_queued
 
 log = structlog.get_logger(__name__)
 
@@ -42,15 +43,16 @@ async def wake_endpoints(database: Database) -> int:
 
 
 async def due_endpoints(connection: AsyncConnection, model: Endpoints) -> list[EndpointRef]:
-    """Those that nobody delivers to at the moment, though something is due."""
+    """Those that nobody delivers to or is to be woken for, though something is due."""
     is_due = (
         EndpointDelivery.status == "pending",
         EndpointDelivery.next_attempt_at <= func.now(),
     )
     is_free = func.coalesce(model.drained_until, func.now()) <= func.now()
+    is_woken = is_queued(func.concat_ws(":", DELIVER_EVENTS, model.id))
     found = (
         select(*key_columns(model))
-        .where(is_live(model), is_free, exists().where(deliveries_of(model), *is_due))
+        .where(is_live(model), is_free, ~is_woken, exists().where(deliveries_of(model), *is_due))
         .limit(ENDPOINTS_PER_RUN)
     )
     rows = (await connection.execute(found)).mappings()

@@ -94,22 +94,28 @@ async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
 
 
 async def retry_all_failed(database: Database) -> int:
-    """Retry all failed deliveries in slices; return how many there were."""
+    """Retry all failed deliveries in slices; return how many there were.
+
+    One that fails again meanwhile is left alone.
+    """
+    async with database.reading() as connection:
+        now = (await connection.execute(select(func.now()))).scalar_one()
+    have_failed = WebhookDelivery.status == "failed", WebhookDelivery.settled_at <= now
     total = 0
     while True:
         async with database.transaction() as connection:
-            refs = await retried(connection, WebhookDelivery.status == "failed")
+            refs = await retried(connection, *have_failed)
         total += len(refs)
         if not refs:
             return total
 
 
-async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> list[DeliveryRef]:
+async def retried(connection: AsyncConnection, *which: ColumnElement[bool]) -> list[DeliveryRef]:
     """Queue a slice of the deliveries, due at once; return them."""
     inbox = WebhookDelivery
     chosen = (
         select(*KEY)
-        .where(which, inbox.status.in_(("failed", "received")), inbox.body.is_not(None))
+        .where(*which, inbox.status.in_(("failed", "received")), inbox.body.is_not(None))
         .limit(RETRIED_AT_ONCE)
         .with_for_update()
     )

@@ -85,7 +85,10 @@ QUEUE_TABLE = table(
     column("execute_after"),
     schema=QUEUE_SCHEMA,
 )
-QUEUE_LOG = table("pgqueuer_log", column("created", DateTime(timezone=True)), schema=QUEUE_SCHEMA)
+QUEUE_LOG, QUEUE_STATISTICS = (
+    table(name, column("created", DateTime(timezone=True)), schema=QUEUE_SCHEMA)
+    for name in ("pgqueuer_log", "pgqueuer_statistics")
+)
 WAITING_OR_RUNNING: tuple[ColumnElement[str], ...] = (
     literal_column("'queued'"),
     literal_column("'picked'"),
@@ -244,7 +247,8 @@ async def prune(database: Database) -> None:
     await delete_all(
         database, None, PrivacyRequest, PrivacyRequest.requested_at < func.now() - KEEP_REQUESTS
     )
-    await delete_all(database, None, QUEUE_LOG, QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)
+    for log in (QUEUE_LOG, QUEUE_STATISTICS):
+        await delete_all(database, None, log, log.c.created < func.now() - KEEP_QUEUE_LOG)
 
 
 async def sweep_uploads(

@@ -9,7 +9,7 @@ came meanwhile is failed as `REAUTH_NEEDED`, and kept.
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, select, tuple_, update
 
 from backend.batches.leases import BatchRef, enqueue_expansion
 from backend.batches.models import Batch
@@ -32,7 +32,11 @@ RESUMED_AT_ONCE = 200
 
 
 async def resume_shop(ref: ShopRef, database: Database) -> None:
-    """Queue everything that waited for the shop. Idempotent."""
+    """Queue everything that waited for the shop. Idempotent.
+
+    If the shop is parked meanwhile, the rest waits on. Otherwise what waits again would be queued
+    again without end.
+    """
     jobs = deliveries = 0
     while resumed := await resume_jobs(ref, database):
         jobs += resumed
@@ -50,6 +54,7 @@ async def resume_jobs(ref: ShopRef, database: Database) -> int:
             Job.shop_id == ref.shop_id,
             Job.status.in_(UNFINISHED),
             Job.waiting_since.is_not(None),
+            is_open(ref),
         )
         .limit(RESUMED_AT_ONCE)
     )
@@ -77,6 +82,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
             inbox.shop_domain == domain,
             inbox.status == "failed",
             inbox.note == REAUTH_NEEDED.code,
+            is_open(ref),
         )
         .limit(RESUMED_AT_ONCE)
     )
@@ -90,6 +96,11 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
         found = (await connection.execute(resumed)).mappings().all()
         await enqueue_deliveries(connection, [DeliveryRef(**row) for row in found])
     return len(found)
+
+
+def is_open(ref: ShopRef) -> ColumnElement[bool]:
+    """Whether the shop waits for no merchant."""
+    return exists().where(Shop.id == ref.shop_id, Shop.reauth_needed_at.is_(None))
 
 
 async def resume_batches(ref: ShopRef, database: Database) -> int:

@@ -1,4 +1,8 @@
-"""What happens by the clock, on one worker of all."""
+"""What happens by the clock, on one worker of all.
+
+A duty that fails is logged by PgQueuer, and what follows in its schedule is left out. So the duties
+that others must not wait for have schedules of their own.
+"""
 
 from pgqueuer import PgQueuer
 from pgqueuer.models import Schedule
@@ -27,14 +31,26 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     @pgq.schedule("requeue_overdue", "* * * * *")
     async def each_minute_requeue(_schedule: Schedule) -> None:
         await requeue_overdue(context.database)
+
+    @pgq.schedule("settle_batches", "* * * * *")
+    async def each_minute_settle_batches(_schedule: Schedule) -> None:
         await settle_batches(context.database)
+
+    @pgq.schedule("expire_credits", "* * * * *")
+    async def each_minute_expire_credits(_schedule: Schedule) -> None:
         await expire_credits(context.database)
+
+    @pgq.schedule("wake_endpoints", "* * * * *")
+    async def each_minute_wake_endpoints(_schedule: Schedule) -> None:
         await wake_endpoints(context.database)
+
+    @pgq.schedule("backfill", "13 3 * * *")
+    async def each_night_backfill(_schedule: Schedule) -> None:
+        await correct_reviews(context.database)
+        await copy_categories(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def each_night_prune(_schedule: Schedule) -> None:
-        await correct_reviews(context.database)
-        await copy_categories(context.database)
         await prune(context.database)
         await settle_abandoned(context.database)
         await prune_deliveries(context.database)

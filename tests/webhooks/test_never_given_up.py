@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from backend.leased_task import Retry
@@ -284,9 +286,40 @@ async def test_retry_failed_retries_every_failed_delivery(
     shared_app: RunningApp, shop: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refs = [await send_product(shared_app, shop) for _ in range(3)]
-    await shared_app.execute(
-        "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
-    )
+    await fail_deliveries(shared_app, shop)
     assert await inbox.retry_deliveries([], failed=True)
     assert "3 deliveries are queued again." in capsys.readouterr().out
     assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}
+
+
+@pytest.mark.usefixtures("operator")
+async def test_retry_failed_ends_although_deliveries_fail_again(
+    shared_app: RunningApp,
+    shop: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each of them fails again before the next slice."""
+
+    async def failing_again(connection: AsyncConnection, *which: Any) -> list[DeliveryRef]:
+        await fail_deliveries(shared_app, shop)
+        return await retried(connection, *which)
+
+    retried = inbox.retried
+    monkeypatch.setattr(inbox, "RETRIED_AT_ONCE", 2)
+    for _ in range(3):
+        await send_product(shared_app, shop)
+    await fail_deliveries(shared_app, shop)
+    monkeypatch.setattr(inbox, "retried", failing_again)
+    async with asyncio.timeout(20):
+        assert await inbox.retry_deliveries([], failed=True)
+    assert "3 deliveries are queued again." in capsys.readouterr().out
+
+
+async def fail_deliveries(shared_app: RunningApp, shop: str) -> None:
+    """Let a worker give up what it has of the shop."""
+    await shared_app.execute(
+        "UPDATE webhook_deliveries SET status = 'failed', settled_at = clock_timestamp() "
+        "WHERE shop_domain = :d AND status = 'received'",
+        d=shop,
+    )

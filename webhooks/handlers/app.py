@@ -90,7 +90,7 @@ async def end_work(
     await end_unfinished(database, shop_id, SHOP_UNINSTALLED, older, time_slice=time_slice)
     while stopped := await publications_stopped(database, shop_id, closed_at):
         time_slice.did(stopped)
-    while ended := await deliveries_ended(database, shop_id):
+    while ended := await deliveries_ended(database, shop_id, closed_at):
         time_slice.did(ended)
 
 
@@ -106,10 +106,10 @@ async def publications_stopped(database: Database, shop_id: int, closed_at: date
         return await stop_publications(connection, shop_id, SHOP_UNINSTALLED, closed_at)
 
 
-async def deliveries_ended(database: Database, shop_id: int) -> int:
+async def deliveries_ended(database: Database, shop_id: int, closed_at: datetime) -> int:
     """End some of the deliveries to the shop's webhook endpoints; return how many."""
     async with database.transaction(shop_id) as connection:
-        return await cancel_deliveries(connection, shop_id)
+        return await cancel_deliveries(connection, shop_id, closed_at)
 
 
 async def is_still_installed(context: HandlerContext, domain: str) -> bool:

@@ -82,6 +82,22 @@ async def test_a_collection_makes_what_it_can_pay_and_goes_on_after_a_grant(
     assert await balance(shared_app, shop) == (0, 5)
 
 
+async def test_a_batch_that_can_pay_for_a_part_makes_that_and_waits_for_the_rest(
+    shared_app: RunningApp, shop: str
+) -> None:
+    """Its products fit on one page, and other jobs have taken credits since it was listed."""
+    await grant(shared_app, shop, 3)
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    for _ in range(2):
+        assert (await post_job(shared_app, shop)).is_success
+    for jobs in (3, 4):
+        assert await run_expansion_to_end(shared_app, ref) == []
+        assert await shown(shared_app, shop, ref) == ("EXPANDING", "credits", jobs)
+        await grant(shared_app, shop, 1)
+    assert await run_expansion_to_end(shared_app, ref) == []
+    assert await shown(shared_app, shop, ref) == ("IN_PROGRESS", None, 5)
+
+
 @pytest.mark.usefixtures("small_pages")
 async def test_credits_that_a_job_gives_back_let_a_batch_go_on(
     shared_app: RunningApp, shop: str

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from backend.credits.accounts import balance_of
 from backend.credits.lots import void_lot
@@ -80,6 +81,25 @@ async def test_expired_lots_are_closed(shared_app: RunningApp, shop: str) -> Non
     await expire_credits(shared_app.database)
     assert await balance(shared_app, shop) == (2, 0)
     assert (await entries(shared_app, shop))[2:] == [("expire", -3, 0)]
+
+
+async def test_an_account_that_differs_from_its_lots_keeps_no_other_shops_lots_open(
+    shared_app: RunningApp,
+) -> None:
+    shops = [f"{name}-lots.myshopify.com" for name in ("first", "differing", "last")]
+    for shop in shops:
+        await shared_app.install(shop)
+        await grant(shared_app, shop, 3, source="plan", expires_at=TOMORROW)
+        await expire(shared_app, shop)
+    await shared_app.execute(
+        "UPDATE credit_accounts SET available = 2 WHERE shop_id = :s",
+        s=await id_of(shared_app, shops[1]),
+    )
+    with structlog.testing.capture_logs() as lines:
+        await expire_credits(shared_app.database)
+    assert [await balance(shared_app, shop) for shop in shops[::2]] == [(0, 0)] * 2
+    (failed,) = [line for line in lines if line["event"] == "credits_not_expired"]
+    assert failed["shop_id"] == await id_of(shared_app, shops[1])
 
 
 @pytest.mark.parametrize("is_closed", [False, True])

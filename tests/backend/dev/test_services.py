@@ -31,7 +31,6 @@ import signal, sys
 from pathlib import Path
 from backend.dev.services import local_services
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 with local_services(Path(sys.argv[1]), durable=False) as services:
     print(services.postgres.pid, services.s3.pid, flush=True)
     signal.pause()

@@ -9,7 +9,7 @@ from backend import queue
 from backend.leased_task import Done, Retry
 from backend.webhook_endpoints import attempts
 from backend.webhook_endpoints.queue_entries import EndpointRef
-from backend.worker import endpoint_deliveries
+from backend.worker import endpoint_deliveries, endpoint_upkeep
 from backend.worker.dequeue import CapacityShare
 from backend.worker.endpoint_deliveries import SIDE_BY_SIDE, deliver_events
 from backend.worker.endpoint_leases import EndpointLease, lease_endpoint, release_endpoint
@@ -154,6 +154,17 @@ async def test_a_lost_queue_entry_is_found(shop_app: RunningApp, receiver: Recei
     await shop_app.drain()
     assert len(receiver.requests) == 1
     assert await wake_endpoints(shop_app.database) == 0
+
+
+async def test_more_endpoints_than_are_woken_at_once_are_woken_one_after_the_other(
+    shop_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_upkeep, "ENDPOINTS_PER_RUN", 2)
+    for _ in range(5):
+        await send_test(shop_app, (await add(shop_app, "https://hooks.example.com/"))["id"])
+    await shop_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'deliver_events'")
+    assert [await wake_endpoints(shop_app.database) for _ in range(4)] == [2, 2, 1, 0]
+    assert len(await entries(shop_app)) == 5
 
 
 async def test_a_claim_that_nobody_came_back_from_is_repeated_with_the_same_id(

@@ -10,6 +10,7 @@ from backend.batches.leases import BatchRef
 from backend.db import Database
 from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import lease_job, succeed
+from backend.slices import TimeSlice
 from backend.tenancy import WEB
 from backend.webhook_endpoints.payloads import DATA_OF
 from backend.worker.batch_counts import settle_batches
@@ -29,6 +30,7 @@ from tests.backend.publications.scenarios import (
 from tests.backend.webhook_endpoints.receiver import Receiver, add, make_due
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import process_webhook, waiting_job
+from webhooks.handlers.app import end_work
 
 TOLD = """
 SELECT event_type AS type, body::jsonb -> 'data' AS data FROM endpoint_deliveries
@@ -277,6 +279,28 @@ async def test_after_an_uninstall_the_shops_endpoints_get_nothing_more(
     await shop_app.execute("DELETE FROM app_webhook_endpoints")
     await make_due(shop_app)
     assert receiver.requests == []
+
+
+async def test_an_uninstall_ends_no_deliveries_of_the_next_installation(
+    shop_app: RunningApp,
+) -> None:
+    shop = "back.myshopify.com"
+    await shop_app.install(shop)
+    endpoint = await add(shop_app, ENDPOINT, shop=shop)
+    shop_app.shopify.uninstall(shop)
+    await process_webhook(shop_app, "app/uninstalled", shop=shop)
+    (closed,) = await shop_app.rows(
+        "SELECT id, uninstalled_at FROM shops WHERE domain = :d", d=shop
+    )
+    shop_app.shopify.reinstall(shop)
+    await shop_app.install(shop)
+    await shop_app.http.post(
+        f"/v1/webhook-endpoints/{endpoint['id']}/test", headers=shop_app.bearer(shop)
+    )
+    # A turn that has begun before that.
+    await end_work(shop_app.database, closed["id"], closed["uninstalled_at"], TimeSlice())
+    states = await shop_app.rows("SELECT event_type, status FROM endpoint_deliveries")
+    assert states == [{"event_type": "endpoint.test", "status": "pending"}]
 
 
 async def test_a_shop_redaction_erases_endpoints_and_deliveries(shop_app: RunningApp) -> None:

@@ -266,3 +266,18 @@ async def test_entries_that_end_together_are_removed_together(
 
 async def no_timer(_buffer: JobStatusLogBuffer) -> None:
     """In place of PgQueuer's, which removes what has waited for a tenth of a second."""
+
+
+async def test_a_worker_keeps_no_statistics_of_the_queue(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgQueuer would add to them twice a minute, for ever."""
+    kept: list[timedelta] = []
+
+    async def keep_statistics(_manager: QueueManager, interval: timedelta) -> None:
+        kept.append(interval)
+
+    monkeypatch.setattr(QueueManager, "_run_periodic_log_aggregation", keep_statistics)
+    async with running_worker(database_url, {RUN_JOB: 1}) as worker:
+        await worker.next_one()
+    assert kept == []

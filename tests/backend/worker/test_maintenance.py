@@ -62,10 +62,16 @@ async def test_only_old_settled_deliveries_are_pruned(running_app: RunningApp) -
         "UPDATE webhook_deliveries SET received_at = now() - interval '31 days'"
     )
     await running_app.execute("UPDATE queue.pgqueuer_log SET created = now() - interval '8 days'")
+    await running_app.execute(
+        "INSERT INTO queue.pgqueuer_statistics (created, count, priority, status, entrypoint) "
+        "SELECT now() - days * interval '1 day', 1, 0, 'successful', 'run_job' "
+        "FROM unnest(ARRAY[6, 8]) days"
+    )
     await prune(running_app.database)
     left = await running_app.rows("SELECT webhook_id FROM webhook_deliveries")
     assert [row["webhook_id"] for row in left] == ["waiting"]
     assert await running_app.rows("SELECT 1 FROM queue.pgqueuer_log") == []
+    assert len(await running_app.rows("SELECT 1 FROM queue.pgqueuer_statistics")) == 1
 
 
 @pytest.mark.usefixtures("same_day")

@@ -1,9 +1,13 @@
 """A shop whose tokens have died: its work waits until the merchant opens the app again."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
@@ -30,12 +34,14 @@ from tests.running_app import RunningApp
 from tests.scenarios import (
     NoRenderer,
     claimed_job,
+    delivery_status,
     expire_token,
     lock_out,
     make_stage,
     new_shop,
     open_shared_app,
     process_webhook,
+    send_webhook,
     waiting_job,
 )
 
@@ -100,6 +106,33 @@ async def test_more_waiting_jobs_than_one_batch_are_resumed(
     for _ in range(2):  # twice does no harm
         await resume_shop(of_shop, shared_app.database)
         assert await queue_entries(shared_app, refs[0]) == ["run_backlog"] * 5
+
+
+@pytest.mark.parametrize("queued_by", ["enqueue_jobs", "enqueue_deliveries"])
+async def test_a_resumption_ends_once_the_shop_is_locked_out_again(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, queued_by: str
+) -> None:
+    """Workers then find what it has queued faster than it comes to an end."""
+    ref = await new_waiting_job(shared_app, shop)
+    delivery = await send_webhook(shared_app, "products/update", shop=shop)
+    until_reauth = {
+        "UPDATE jobs SET waiting_since = now() WHERE public_id = :id": ref.public_id,
+        "UPDATE webhook_deliveries SET status = 'failed', note = 'REAUTH_NEEDED' "
+        "WHERE webhook_id = :id": delivery.webhook_id,
+    }
+
+    async def locked_out_again(connection: AsyncConnection, *_: Any) -> None:
+        parked = "UPDATE shops SET reauth_needed_at = now() WHERE domain = :id"
+        for statement, row in {parked: shop, **until_reauth}.items():
+            await connection.execute(text(statement), {"id": row})
+
+    for statement, row in until_reauth.items():
+        await shared_app.execute(statement, id=row)
+    monkeypatch.setattr(reauth, queued_by, locked_out_again)
+    async with asyncio.timeout(10):
+        await resume_shop(ShopRef(shop_id=ref.shop_id), shared_app.database)
+    assert (await job_row(shared_app, ref))["waiting_since"]
+    assert await delivery_status(shared_app, delivery.webhook_id) == ("failed", "REAUTH_NEEDED")
 
 
 async def test_a_reauth_wait_counts_no_attempts_and_is_reported_once(
