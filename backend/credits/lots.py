@@ -25,10 +25,14 @@ async def void_lot(
     """Close a lot whose money went back; return how many credits were left of it.
 
     What is spent is spent, and no balance gets below 0. What jobs hold of it stays with them until
-    their end: what they would give back is voided then.
+    their end: what they would give back is voided then. It would outlive a lot that expires.
     """
     this_one = (CreditGrant.source == source, CreditGrant.ref == ref)
-    return await close_lots(connection, shop_id, "void", *this_one)
+    voided = await close_lots(connection, shop_id, "void", *this_one)
+    await connection.execute(
+        update(CreditGrant).where(CreditGrant.shop_id == shop_id, *this_one).values(expires_at=None)
+    )
+    return voided
 
 
 async def void_share(
