@@ -461,7 +461,7 @@ async def storefront(connection: AsyncConnection) -> None:
     """A visitor asks for what was asked for today."""
     await installed_id(connection, SHOP)
     await release_failed(connection, SHOP_ID, "no such key")
-    await connection.execute(unfailed_job(SHOP_ID, "no such key"))
+    await unfailed_job(connection, SHOP_ID, "no such key")
     today = datetime.now(UTC).date()
     await is_within(connection, SHOP_ID, today, "storefront_jobs", amount=1, cap=10)
 

@@ -112,6 +112,26 @@ async def is_waiting(shared_app: RunningApp, task: asyncio.Task[Any], *, others:
 
 
 @pytest.mark.slow
+async def test_visitors_ask_for_the_same_while_their_jobs_fail(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await grant(shared_app, shop, 100_000)
+    shop_id = await id_of(shared_app, shop)
+
+    async def ask() -> None:
+        answer = await visit(shared_app, shop)
+        assert answer.status_code == 202, answer.text
+        ref = JobRef(shop_id=shop_id, public_id=answer.json()["job_id"])
+        with contextlib.suppress(Fenced):
+            if claimed := await lease_job(shared_app.database, ref):
+                await fail(shared_app.database, claimed, PRODUCT_NOT_FOUND, was_for_nothing=True)
+
+    for _ in range(20):
+        await asyncio.gather(*(ask() for _ in range(12)))
+    assert await balance(shared_app, shop) == (100_000, 0)
+
+
+@pytest.mark.slow
 async def test_many_jobs_end_in_one_statement_while_others_are_made_and_end(
     shared_app: RunningApp, shop: str
 ) -> None:
