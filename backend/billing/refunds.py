@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.billing.models import Purchase
 from backend.credits.grants import GrantSource
-from backend.credits.lots import void_lot, void_share
+from backend.credits.lots import is_released, void_lot, void_share
 from backend.credits.models import CreditGrant
 from backend.shops.partner_responses import PartnerEvent
 
@@ -115,6 +115,7 @@ async def refunded_periods(
     granted = select(CreditGrant.ref, CreditGrant.created_at).where(
         CreditGrant.shop_id == shop_id,
         CreditGrant.source == "plan",
+        ~is_released(),
         CreditGrant.created_at >= charge.occurred_at - CLOCK_SLACK,
         CreditGrant.created_at < refund.occurred_at,
     )
