@@ -25,7 +25,7 @@ from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.prices import price_of
 from backend.settings import Quotas
-from backend.shops.service import admitted_id
+from backend.shops.service import installed_account
 from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
 
@@ -55,12 +55,14 @@ async def request_batch(
     require_one(wanted, ("collection_id", "product_ids"), "the products")
     require_distinct_products(wanted.product_ids or ())
     parameters = checked_parameters(BY_NAME[wanted.workflow], wanted.parameters)
-    shop_id = await admitted_id(connection, shop_domain, quotas)
+    account = await installed_account(connection, shop_domain)
+    shop_id = account.id
     answer = accepted_batch(wanted, await connection.scalar(select(func.now())))
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
             return RequestedBatch(answer=earlier, is_replay=True)
+    account.require_room(quotas)  # a repeated request has its place already
     with within("parameters"):
         stored = await stored_request(connection, shop_id, parameters)
     await require_room(connection, shop_id, quotas)

@@ -14,9 +14,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.billing.models import Purchase
 from backend.credits.grants import GrantSource
-from backend.credits.lots import void_lot, void_share
+from backend.credits.lots import is_released, void_lot, void_share
 from backend.credits.models import CreditGrant
 from backend.shops.partner_responses import PartnerEvent
 
@@ -95,10 +94,10 @@ async def refunded_packs(
     numbers = {number_in(charge.charge_id)}
     if charge.metadata is not None:
         numbers.add(number_in(charge.metadata.legacy_charge_id))
-    packs = select(Purchase.charge_gid).where(
-        Purchase.shop_id == shop_id, Purchase.kind == "pack", Purchase.charge_gid.is_not(None)
+    packs = select(CreditGrant.ref).where(
+        CreditGrant.shop_id == shop_id, CreditGrant.source == "pack"
     )
-    found = [gid for gid in await connection.scalars(packs) if gid and number_in(gid) in numbers]
+    found = [ref for ref in await connection.scalars(packs) if number_in(ref) in numbers]
     if not found:
         log.error("refund_unmatched", shop_id=shop_id, charge=charge.charge_id)
     return found
@@ -115,6 +114,7 @@ async def refunded_periods(
     granted = select(CreditGrant.ref, CreditGrant.created_at).where(
         CreditGrant.shop_id == shop_id,
         CreditGrant.source == "plan",
+        ~is_released(),
         CreditGrant.created_at >= charge.occurred_at - CLOCK_SLACK,
         CreditGrant.created_at < refund.occurred_at,
     )

@@ -6,7 +6,7 @@ A lot whose money went back in part stays open with the rest.
 from fractions import Fraction
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.credits.accounts import locked_account, post_entry
@@ -24,11 +24,25 @@ async def void_lot(
 ) -> int:
     """Close a lot whose money went back; return how many credits were left of it.
 
-    What is spent is spent, and no balance gets below 0. What jobs hold of it stays with them until
-    their end: what they would give back is voided then.
+    What jobs gave back after its time is of it too. What is spent is spent, and no balance gets
+    below 0. What jobs hold of it stays with them until their end: what they would give back is
+    voided then, and no expiry makes a new lot of that.
     """
-    this_one = (CreditGrant.source == source, CreditGrant.ref == ref)
-    return await close_lots(connection, shop_id, "void", *this_one)
+    of_source = (CreditGrant.shop_id == shop_id, CreditGrant.source == source)
+    lot = await connection.scalar(select(CreditGrant.id).where(*of_source, CreditGrant.ref == ref))
+    came_back = and_(is_released(), func.split_part(CreditGrant.ref, ":", 3) == str(lot))
+    these = (*of_source, or_(CreditGrant.id == lot, came_back))
+    voided = await close_lots(connection, shop_id, "void", *these)
+    await connection.execute(update(CreditGrant).where(*these).values(expires_at=None))
+    return voided
+
+
+def is_released() -> ColumnElement[bool]:
+    """Whether a job gave the lot's credits back after the lot that they were of had expired.
+
+    The trigger `settle_credits` makes it; its `ref` names the job and that lot.
+    """
+    return CreditGrant.ref.startswith("released:")
 
 
 async def void_share(

@@ -18,7 +18,7 @@ from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import request_job
 from backend.jobs.states import JobStatus
 from backend.settings import Quotas
-from backend.shops.service import admitted_id
+from backend.shops.service import installed_account
 from backend.uploads.service import use_uploads
 from backend.workflows import ENTRY_FIELDS
 from backend.workflows.further_images import object_field_of
@@ -57,13 +57,15 @@ async def make_job(
     require_further_images(workflow, asked)
     require_category(workflow, asked, getattr(asked, "product_id", None), offer)
     require_distinct_outputs(asked)
-    shop_id = await admitted_id(connection, shop_domain, quotas)
+    account = await installed_account(connection, shop_domain)
+    shop_id = account.id
     price = price_of(workflow, quotas)
     answer = job_accepted(new_public_id(), request_id, price)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
             return Made(answer=earlier, is_replay=True)
+    account.require_room(quotas)  # a repeated request has its place already
     await request_job(
         connection,
         workflow,

@@ -37,7 +37,7 @@ from backend.jobs.models import Job, JobStage
 from backend.jobs.prices import price_of
 from backend.jobs.service import request_job
 from backend.settings import Quotas
-from backend.shops.service import admitted_id
+from backend.shops.service import installed_account
 from backend.uploads.service import keep_uploads
 from backend.workflows import WORKFLOWS
 from backend.workflows.offer import WorkflowOffer
@@ -72,7 +72,8 @@ async def rerun_job(
     Raises as `creation.make_job` does, and `JobNotFound`, `StorefrontJobRefused`, `PhotoExpired`,
     `WorkflowDisabled` or `WorkflowWithoutEngine`.
     """
-    shop_id = await admitted_id(connection, shop_domain, quotas)
+    account = await installed_account(connection, shop_domain)
+    shop_id = account.id
     job = await job_to_repeat(connection, shop_id, public_id)
     workflow = WORKFLOWS.get(job.job_type)
     if workflow is None:
@@ -86,6 +87,7 @@ async def rerun_job(
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
             return Made(answer=earlier, is_replay=True)
+    account.require_room(quotas)  # a repeated request has its place already
     photo = await photo_of(connection, shop_id, job) if workflow.has_photo else {}
     await require_kept_uploads(connection, shop_id, {**photo, **kept})
     with within("parameters"):

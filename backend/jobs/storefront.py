@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
@@ -69,9 +69,16 @@ async def make_storefront_job(
     now = datetime.now(UTC)
     request = msgspec.to_builtins(asked)
     key = key_of(workflow, request, visitor, now)
-    await release_failed(connection, shop_id, key)
-    if quotas.prepaid:  # before the credits: a job that ends takes the count first too
+    earlier = await unfailed_job(connection, shop_id, key)
+    if earlier is None and quotas.prepaid:
+        # Before the credits: a job that ends takes the count first too. No other visitor makes a
+        # job now: whoever has the account must not find one in its way that is just ending.
         await lock_count(connection, shop_id, now.date())
+        earlier = await unfailed_job(connection, shop_id, key)
+    if earlier is not None:
+        price = kept_price(earlier.credits_cost, workflow)
+        return job_accepted(earlier.public_id, request_id, price, JobStatus(earlier.status))
+    await release_failed(connection, shop_id, key)
     ref = await request_job(
         connection,
         workflow,
@@ -83,11 +90,7 @@ async def make_storefront_job(
         customer_id=visitor.customer_id,
         quotas=quotas,
     )
-    if ref is not None:
-        await count_job(connection, shop_id, now, visitor, caps)
-        return job_accepted(ref.public_id, request_id, price_of(workflow, quotas))
-    found = (await connection.execute(with_key(shop_id, key))).one_or_none()
-    if found is None:  # erased since the insert found it
+    if ref is None:  # somebody has made it meanwhile
         return await make_storefront_job(
             connection,
             workflow,
@@ -97,8 +100,8 @@ async def make_storefront_job(
             caps=caps,
             quotas=quotas,
         )
-    price = kept_price(found.credits_cost, workflow)
-    return job_accepted(found.public_id, request_id, price, JobStatus(found.status))
+    await count_job(connection, shop_id, now, visitor, caps)
+    return job_accepted(ref.public_id, request_id, price_of(workflow, quotas))
 
 
 def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: datetime) -> str:
@@ -141,8 +144,10 @@ async def count_job(
             raise reached(left)
 
 
-def with_key(shop_id: int, key: str) -> Any:
-    """The shop's job with that key."""
-    return select(Job.public_id, Job.status, Job.credits_cost).where(
-        Job.shop_id == shop_id, Job.natural_key == key
+async def unfailed_job(connection: AsyncConnection, shop_id: int, key: str) -> Row[Any] | None:
+    """The shop's job with that key, unless it has failed."""
+    found: Any = select(Job.public_id, Job.status, Job.credits_cost).where(
+        Job.shop_id == shop_id, Job.natural_key == key, Job.status != JobStatus.FAILURE
     )
+    row: Row[Any] | None = (await connection.execute(found)).one_or_none()
+    return row

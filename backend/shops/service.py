@@ -33,6 +33,18 @@ class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
         return gid is None or self.shopify_gid is None or gid == self.shopify_gid
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An installed shop, and how many bytes it has in the bucket."""
+
+    id: int
+    stored_bytes: int
+
+    def require_room(self, quotas: Quotas) -> None:
+        """Raise `StorageQuotaReached` unless the shop may store more."""
+        if not quotas.has_room_left(self.stored_bytes):
+            raise StorageQuotaReached
+
+
 class ShopRef(msgspec.Struct, frozen=True, kw_only=True):
     """A shop's key, as the queue carries it."""
 
@@ -152,15 +164,20 @@ async def admitted_id(connection: AsyncConnection, shop_domain: str, quotas: Quo
 
     Raises `ShopNotInstalled` or `StorageQuotaReached`.
     """
+    account = await installed_account(connection, shop_domain)
+    account.require_room(quotas)
+    return account.id
+
+
+async def installed_account(connection: AsyncConnection, shop_domain: str) -> Account:
+    """The installed shop, and how much it has stored. Raises `ShopNotInstalled`."""
     found = select(Shop.id, Shop.stored_bytes).where(
         Shop.domain == shop_domain, Shop.status == "installed"
     )
-    shop = (await connection.execute(found)).one_or_none()
-    if shop is None:
+    row = (await connection.execute(found)).one_or_none()
+    if row is None:
         raise ShopNotInstalled
-    if not quotas.has_room_left(shop.stored_bytes):
-        raise StorageQuotaReached
-    return int(shop.id)
+    return Account(id=row.id, stored_bytes=row.stored_bytes)
 
 
 async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> None:

@@ -79,7 +79,7 @@ async def void_by_hand(shop_domain: str, lot_id: int) -> None:
             )
         voided = await void_lot(connection, shop_id, source=lot.source, ref=lot.ref)
         balance = await balance_of(connection, shop_id)
-    if lot.closed_at is not None:
+    if lot.closed_at is not None and not voided:
         click.echo(f"Lot {lot_id} is closed already; nothing was voided.", err=True)
         return
     click.echo(

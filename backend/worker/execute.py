@@ -18,7 +18,6 @@ from backend.jobs.lifecycle import (
     put_back,
     return_job_attempt,
     succeed,
-    wait_out,
 )
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
@@ -36,17 +35,18 @@ from backend.worker.stage_records import (
     progress,
     record_stage,
 )
-from backend.worker.stages import JobRun, StageFailed, keep_place, make, store_files
+from backend.worker.stages import (
+    JobRun,
+    StageFailed,
+    keep_place,
+    make,
+    store_files,
+    wait_out_outage,
+)
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
-
-WAITS = {
-    "storage": "Waiting for the image storage to respond",
-    "shopify": "Waiting for Shopify to respond",
-    "provider": "Waiting for the image provider",
-}
 
 
 async def run_job(
@@ -131,13 +131,6 @@ async def make_stage(
         artifacts=artifacts,
         is_last=is_last,
     )
-
-
-async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
-    """Have the timeline tell whom the job waits for; how many outages there were in a row."""
-    assert error.away
-    message = WAITS[error.away]
-    return await wait_out(connection, job_run.claimed, message=message, waiting_for=error.away)
 
 
 async def wait_for_merchant(connection: AsyncConnection, job_run: JobRun) -> None:

@@ -5,7 +5,9 @@ that think they have the job then wait for each other in one order, and the one 
 counted nothing.
 """
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -20,6 +22,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderUnavailable,
 )
+from backend.retries import JOBS
 from backend.submissions.records import (
     StoredSubmission,
     collect_submission,
@@ -29,9 +32,9 @@ from backend.submissions.records import (
 )
 from backend.submissions.states import SubmissionStatus
 from backend.worker.hosted_requests import usable_picture
-from backend.worker.provider_calls import FIRST_POLL
+from backend.worker.provider_calls import FIRST_POLL, GRACE
 from backend.worker.stage_records import MadeStage, note_stage, record_stage
-from backend.worker.stages import JobRun, StageFailed, store_files
+from backend.worker.stages import JobRun, StageFailed, store_files, wait_out_outage
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
@@ -91,6 +94,28 @@ class HostedRun:
             )
         note_stage(self.job_run, made)
         return True
+
+    async def deliver_answer(self, stored: StoredSubmission, finished: Finished) -> bool:
+        """`deliver` what only this process has, waiting here for a storage that is away.
+
+        For as long as any job waits for that: to ask the provider again would be paid.
+        """
+        while True:
+            try:
+                return await self.deliver(stored, finished)
+            except StageFailed as error:
+                if error.away is None or self.context.stopping.is_set():
+                    raise
+                outage = error
+            async with self.database.transaction(self.ref.shop_id) as connection:
+                outages = await wait_out_outage(connection, self.job_run, outage)
+                pause = JOBS.pause(outages)
+                await wake_later(connection, stored.key, pause + GRACE)
+            if JOBS.is_exhausted(JOBS.waited(outages)):
+                return await self.end(stored, outage.failure, finished.cost)
+            log.warning("job_waits_out", code=outage.failure.code, outages=outages)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.context.stopping.wait(), pause.total_seconds())
 
     async def fail_submission(self, stored: StoredSubmission, error: ProviderFailed) -> bool:
         """The provider's last word: ask once more if that can help, else end the job with it."""

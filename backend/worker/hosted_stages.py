@@ -189,7 +189,7 @@ class HostedStage(HostedRun):
         if not is_stored:
             raise Fenced(self.ref.public_id)
         try:
-            return await self.deliver(stored, answer)
+            return await self.deliver_answer(stored, answer)
         except ProviderFailed as error:
             return await self.fail_submission(stored, error)
         except ProviderUnavailable as error:

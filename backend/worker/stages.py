@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.failures.codes import SHOPIFY_UNAVAILABLE, STORAGE_UNAVAILABLE
 from backend.failures.registry import Failed, Failure
-from backend.jobs.lifecycle import JobLease, NewArtifact
+from backend.jobs.lifecycle import JobLease, NewArtifact, wait_out
 from backend.jobs.service import natural_key
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable
@@ -26,6 +27,11 @@ from backend.workflows.stages import Stage, StageFile, StageName
 log = structlog.get_logger(__name__)
 
 RAW = "raw"  # the kind of an untrusted original
+WAITS = {
+    "storage": "Waiting for the image storage to respond",
+    "shopify": "Waiting for Shopify to respond",
+    "provider": "Waiting for the image provider",
+}
 
 
 class StageFailed(Failed):
@@ -222,3 +228,10 @@ def failures() -> Iterator[None]:
     except StorageUnavailable as error:
         log.warning("storage_unavailable", cause=repr(error.__cause__)[:300])
         raise StageFailed(STORAGE_UNAVAILABLE, away="storage") from error
+
+
+async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
+    """Have the timeline tell whom the job waits for; how many outages there were in a row."""
+    assert error.away
+    message = WAITS[error.away]
+    return await wait_out(connection, job_run.claimed, message=message, waiting_for=error.away)

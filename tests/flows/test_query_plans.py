@@ -37,7 +37,7 @@ from backend.jobs.models import Job
 from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef, request_job, request_jobs
 from backend.jobs.states import JobStatus
-from backend.jobs.storefront import release_failed, with_key
+from backend.jobs.storefront import release_failed, unfailed_job
 from backend.overview.queries import OVERVIEW
 from backend.privacy import queries as privacy_queries
 from backend.privacy.service import forget_requests, keep_request
@@ -461,7 +461,7 @@ async def storefront(connection: AsyncConnection) -> None:
     """A visitor asks for what was asked for today."""
     await installed_id(connection, SHOP)
     await release_failed(connection, SHOP_ID, "no such key")
-    await connection.execute(with_key(SHOP_ID, "no such key"))
+    await unfailed_job(connection, SHOP_ID, "no such key")
     today = datetime.now(UTC).date()
     await is_within(connection, SHOP_ID, today, "storefront_jobs", amount=1, cap=10)
 

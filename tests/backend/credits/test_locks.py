@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from backend.credits.accounts import lock_account
 from backend.failures.codes import CANCELLED, PRODUCT_NOT_FOUND
 from backend.jobs.completion import end_unfinished
 from backend.jobs.lifecycle import fail, lease_job, succeed
@@ -24,6 +25,7 @@ from tests.backend.credits.ledger import (
 )
 from tests.running_app import RunningApp
 from tests.scenarios import jobs_of, wait_for_lock
+from tests.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -80,6 +82,53 @@ async def test_a_visitors_job_can_end_while_another_is_made(
     assert answer.status_code == 202, answer.text
     await asyncio.gather(*ends)
     assert await balance(shared_app, shop) == (10, 10)
+
+
+async def test_a_visitor_can_ask_again_while_the_job_ends(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await grant(shared_app, shop, 20)
+    first = (await visit(shared_app, shop)).json()["job_id"]
+    ref = JobRef(shop_id=await id_of(shared_app, shop), public_id=first)
+    claimed = await lease_job(shared_app.database, ref)
+    assert claimed is not None
+    async with shared_app.database.transaction(ref.shop_id) as connection:
+        await lock_account(connection, ref.shop_id)  # as while others make jobs
+        again = asyncio.create_task(visit(shared_app, shop))
+        await wait_until(lambda: is_waiting(shared_app, again, others=0))
+        ending = asyncio.create_task(succeed(shared_app.database, claimed, {}))
+        await wait_until(lambda: is_waiting(shared_app, again, others=1))
+    answer = await again
+    assert (answer.status_code, answer.json()["job_id"]) == (202, first), answer.text
+    await ending
+    assert await balance(shared_app, shop) == (10, 0)
+
+
+async def is_waiting(shared_app: RunningApp, task: asyncio.Task[Any], *, others: int) -> bool:
+    """Whether the task waits for a lock, or has ended, and so many others wait."""
+    waits = "datname = current_database() AND wait_event_type = 'Lock'"
+    rows = await shared_app.rows(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {waits}")
+    return task.done() + int(rows[0]["n"]) > others
+
+
+@pytest.mark.slow
+async def test_visitors_ask_for_the_same_while_their_jobs_fail(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await grant(shared_app, shop, 100_000)
+    shop_id = await id_of(shared_app, shop)
+
+    async def ask() -> None:
+        answer = await visit(shared_app, shop)
+        assert answer.status_code == 202, answer.text
+        ref = JobRef(shop_id=shop_id, public_id=answer.json()["job_id"])
+        with contextlib.suppress(Fenced):
+            if claimed := await lease_job(shared_app.database, ref):
+                await fail(shared_app.database, claimed, PRODUCT_NOT_FOUND, was_for_nothing=True)
+
+    for _ in range(20):
+        await asyncio.gather(*(ask() for _ in range(12)))
+    assert await balance(shared_app, shop) == (100_000, 0)
 
 
 @pytest.mark.slow

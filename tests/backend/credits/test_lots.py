@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import structlog
@@ -147,6 +148,23 @@ async def test_a_voided_lot_loses_what_is_not_spent(shared_app: RunningApp, shop
     ]
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_what_a_refunded_lot_gets_back_is_voided_whenever_it_expires(
+    shared_app: RunningApp, shop: str, is_closed: bool, is_late: bool
+) -> None:
+    await grant(shared_app, shop, 1, source="plan", ref="november", expires_at=TOMORROW)
+    ref = await made_job(shared_app, shop)
+    steps = [partial(void, shared_app, shop), partial(expire, shared_app, shop)]
+    for step in reversed(steps) if is_late else steps:
+        await step()
+        if is_closed:
+            await expire_credits(shared_app.database)
+    await end_job(shared_app, ref, IMAGE_CORRUPT)
+    assert await balance(shared_app, shop) == (0, 0)
+    assert [lot["remaining"] for lot in await lots(shared_app, shop)] == [0]
+
+
 async def test_entries_cannot_be_changed(shared_app: RunningApp, shop: str) -> None:
     await grant(shared_app, shop, 1)
     shop_id = await id_of(shared_app, shop)
@@ -195,6 +213,13 @@ async def test_a_shop_has_one_trial_for_ever(shared_app: RunningApp, shop: str) 
     marks = await shared_app.rows("SELECT * FROM trial_marks")
     assert gid not in str(marks)
     assert await jobs_of(shared_app, shop) == []
+
+
+async def void(shared_app: RunningApp, shop: str) -> None:
+    """Shopify has given the money of November's plan back."""
+    shop_id = await id_of(shared_app, shop)
+    async with shared_app.database.transaction(shop_id) as connection:
+        await void_lot(connection, shop_id, source="plan", ref="november")
 
 
 async def expire(shared_app: RunningApp, shop: str) -> None:

@@ -186,6 +186,28 @@ async def test_the_storage_quota_refuses_jobs_batches_and_uploads(
     assert (await post_job(shared_app, shop)).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/catalog-image", BODY),
+        ("/v1/batches", {"workflow": "catalog-image", "product_ids": product_gids(1)}),
+        ("/v1/jobs/{}/rerun", {}),
+    ],
+)
+async def test_a_repeated_request_gets_its_answer_when_the_storage_is_full(
+    shared_app: RunningApp, shop: str, path: str, body: Any
+) -> None:
+    path = path.format((await post_job(shared_app, shop)).json()["job_id"])
+    headers = shared_app.bearer(shop) | {"Idempotency-Key": "the answer was lost"}
+    first = await shared_app.http.post(path, json=body, headers=headers)
+    assert first.status_code == 202, first.text
+    await set_stored_megabytes(shared_app, shop, 1)
+    again = await shared_app.http.post(path, json=body, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    other = {**headers, "Idempotency-Key": "another"}
+    assert refusal(await shared_app.http.post(path, json=body, headers=other)) == STORE_FULL
+
+
 async def test_stored_bytes_are_counted_at_upload_and_each_night(
     shared_app: RunningApp, shop: str
 ) -> None:

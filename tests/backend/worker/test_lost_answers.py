@@ -1,11 +1,13 @@
 """A crash or a lost answer between the intent and the result: never paid twice unseen."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from backend.failures.codes import ANSWER_LOST, PROVIDER_FAILED
+from backend.failures.codes import ANSWER_LOST, PROVIDER_FAILED, STORAGE_UNAVAILABLE
+from backend.leased_task import Done
 from backend.providers.provider import (
     AnswerLost,
     Finished,
@@ -13,8 +15,10 @@ from backend.providers.provider import (
     ProviderUnavailable,
     RequestUnknown,
 )
+from backend.retries import RetryPolicy
 from backend.submissions import records
 from backend.worker import hosted_runs, hosted_stages
+from backend.worker.stages import StageFailed, store_files
 from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
     FakeProvider,
@@ -297,6 +301,51 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
         "SUCCESS",
     )
     assert await double_costs(app) == [1]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the end of an outage looks again at once."""
+    monkeypatch.setattr(RetryPolicy, "pause", lambda *_, **__: timedelta(0))
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_synchronous_answer_outlives_an_outage_of_the_storage(
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.is_synchronous = True
+    ref = await hosted_job(app)
+    outages = [StageFailed(STORAGE_UNAVAILABLE, away="storage")] * 3
+
+    async def away_at_first(*given: Any) -> Any:
+        assert await poller_of(app).look() == 0, "another worker would give the answer up"
+        if not outages:
+            return await store_files(*given)
+        await app.execute("UPDATE submissions SET wake_at = wake_at - interval '149 s'")
+        raise outages.pop()
+
+    monkeypatch.setattr(hosted_runs, "store_files", away_at_first)
+    assert await run_once(app, ref) == Done()
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert (len(provider.requests), await double_costs(app)) == (1, [])
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_synchronous_answer_that_cannot_be_stored_ends_the_job_and_is_paid_once(
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.is_synchronous = True
+    ref = await hosted_job(app)
+
+    async def away(*_: Any) -> None:
+        raise StageFailed(STORAGE_UNAVAILABLE, away="storage")
+
+    monkeypatch.setattr(hosted_runs, "store_files", away)
+    assert await run_once(app, ref) == Done()
+    assert await failure_code(app, ref) == STORAGE_UNAVAILABLE.code
+    [paid] = await submissions(app, ref)
+    assert (paid["status"], paid["amount_micros"]) == ("FAILED", 75_000)
+    assert (len(provider.requests), await double_costs(app)) == (1, [])
 
 
 async def test_a_worker_that_comes_back_late_cancels_its_surplus_request(

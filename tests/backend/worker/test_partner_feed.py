@@ -11,10 +11,13 @@ import structlog
 from backend.billing.sync import sync_billing
 from backend.dev.services import LocalServices
 from backend.dev.shopify import partner_api
+from backend.failures.images import IMAGE_CORRUPT
 from backend.metrics import REFUNDS_NOT_READ
 from backend.worker.billing_sweep import due_shops, sweep_billing
+from backend.worker.credits import expire_credits
 from backend.worker.partner_feed import read_partner_events
 from tests.backend.billing.buying import bought, lots, pass_months, read_billing
+from tests.backend.credits.ledger import balance, end_job, made_job
 from tests.prepaid_apps import PARTNER_TOKEN, SELLING, open_managed_app, running_app_with
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer, new_shop
@@ -153,6 +156,30 @@ async def test_a_refunded_plan_is_voided_once_and_shown(shared_app: RunningApp, 
     await read_billing(shared_app, shop)
     assert await read_partner_events(context) == 0  # the next period is paid
     assert (await transactions(shared_app, shop))[0] == ("subscription", 1000, "PURCHASED")
+
+
+async def test_what_came_back_of_an_earlier_period_goes_with_that_periods_refund(
+    shared_app: RunningApp, shop: str
+) -> None:
+    context, book = shared_app.worker_context, shared_app.shopify.contracts(shop)
+    book.last_trial_at = shared_app.shopify.platform.now()
+    shared_app.shopify.choose_plan(shop, "studio")
+    await read_billing(shared_app, shop)
+    job = await made_job(shared_app, shop)
+    await pass_months(shared_app, shop, 35)
+    await shared_app.execute(
+        "UPDATE credit_grants SET created_at = created_at - interval '35 days' WHERE shop_id = :s",
+        s=job.shop_id,
+    )
+    await expire_credits(shared_app.database)
+    await read_billing(shared_app, shop)
+    await end_job(shared_app, job, IMAGE_CORRUPT)
+    assert await available(shared_app, shop) == 1001
+    first, second = book.charges()
+    for charge, voided in ((second, 1000), (first, 1)):
+        book.refund(charge, charge.amount, shared_app.shopify.platform.now())
+        assert await read_partner_events(context) == voided
+    assert await balance(shared_app, shop) == (0, 0)
 
 
 async def test_only_what_is_left_is_voided(shared_app: RunningApp, shop: str) -> None:
@@ -299,11 +326,9 @@ async def test_a_refunded_pack_of_the_billing_api_is_voided_once(selling_app: Ru
     assert balance.json()["available"] == 1000
 
 
-async def test_a_refund_that_matches_no_purchase_is_logged(selling_app: RunningApp) -> None:
+async def test_a_refund_of_a_pack_that_was_not_granted_is_logged(selling_app: RunningApp) -> None:
     shop = await new_shop(selling_app)
     gid = await bought(selling_app, shop, pack="pack-100")
-    await read_billing(selling_app, shop)
-    await selling_app.execute("UPDATE purchases SET charge_gid = NULL WHERE charge_gid = :g", g=gid)
     selling_app.shopify.refund_purchase(shop, gid)
     with structlog.testing.capture_logs() as logged:
         assert await read_partner_events(selling_app.worker_context) == 0
