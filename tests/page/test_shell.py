@@ -18,6 +18,18 @@ JWT = "eyJ"  # how the header of each session token begins
 STALE = "401 GET /v1/"
 UNREACHABLE = "net::ERR_CONNECTION_REFUSED"
 LONGEST_DELAY = 60_000  # milliseconds; the page waits longer after each attempt
+SMALL = [{"size": 256, "format": "webp"}]
+# The body of the next answer at the path breaks off.
+CUT_OFF = """(path) => {
+  const whole = globalThis.fetch;
+  globalThis.fetch = async (asked, options) => {
+    const answer = await whole(asked, options);
+    if (asked !== path) return answer;
+    globalThis.fetch = whole;
+    const broken = new ReadableStream({ start: (body) => body.error(new TypeError("cut off")) });
+    return new Response(broken, { status: answer.status, headers: answer.headers });
+  };
+}"""
 
 
 @pytest.fixture
@@ -147,6 +159,17 @@ async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) ->
 
 
 # Without the web process
+
+
+async def test_a_connection_that_ends_within_an_answer_is_waited_for(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await admin.open("/jobs")
+    await admin.loaded()
+    await admin.frame.evaluate(CUT_OFF, "/v1/settings")
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_have_value("1000")
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
 
 
 async def test_the_page_outlives_the_web_process_and_goes_on_by_itself(
