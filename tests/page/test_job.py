@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import answer, error
 from tests.page.shops import Shop, photo
 from tests.page.web_server import WebServer
 from tests.page.worker import paused_worker
@@ -71,6 +72,24 @@ async def test_images_are_published_as_planned_and_the_originals_restored(
     after = (await shop.call("GET", f"/v1/jobs/{job}/product")).json()["media"]
     assert [each["ours"] for each in after] == [False, False]
     await expect(admin.app.get_by_role("button", name="Publish")).to_be_enabled()
+
+
+async def test_a_publication_that_succeeds_the_second_time_leaves_no_error(
+    admin: AdminPage, shop: Shop
+) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503, json=error("DATABASE_UNAVAILABLE"))
+
+    await admin.page.route(f"**/v1/jobs/{job}/publication", refuse, times=1)
+    admin.problems.allow("503 POST .*/publication")
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_role("button", name="Publish").click()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    await admin.app.get_by_role("button", name="Publish").click()
+    await expect(admin.app.get_by_text("The images are on the product.").last).to_be_visible()
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
 
 
 async def test_a_publication_that_fails_says_why_and_can_be_repeated(

@@ -18,6 +18,7 @@ from tests.page.accessibility import (
     tab_to,
 )
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import error
 from tests.page.shops import Shop
 from tests.page.web_server import WebServer
 from tests.wait import wait_until
@@ -98,6 +99,45 @@ async def test_what_is_dismissed_comes_back_by_undo_and_from_its_own_list(
     await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
     await show(admin, "waiting")
     await expect(card(admin, "Dress floral")).to_be_visible()
+
+
+async def test_each_decision_is_undone_by_its_own_toast_also_on_another_list(
+    admin: AdminPage, jobs: list[str]
+) -> None:
+    await admin.open()
+    await card(admin, "Tee white").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee white")).to_have_count(0)
+    await card(admin, "Dress floral").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Dress floral")).to_have_count(0)
+    undo = admin.toasts.get_by_role("button", name="Undo")
+    await undo.first.click()
+    await expect(card(admin, "Tee white")).to_be_visible()
+    await expect(queue(admin).get_by_role("listitem")).to_have_count(2)
+    await show(admin, "dismissed")
+    await expect(card(admin, "Dress floral")).to_be_visible()
+    await undo.click()
+    await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
+
+
+async def test_an_undo_that_succeeds_later_leaves_no_error(admin: AdminPage, shop: Shop) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+
+    async def refuse_deletion(route: Route) -> None:
+        if route.request.method == "DELETE":
+            await route.fulfill(status=503, json=error("DATABASE_UNAVAILABLE"))
+        else:
+            await route.continue_()
+
+    await admin.page.route("**/dismissal", refuse_deletion)
+    admin.problems.allow("503 DELETE .*/dismissal")
+    await admin.open()
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await admin.toasts.get_by_role("button", name="Undo").click()
+    await expect(admin.app.get_by_text("Atelier can't be reached")).to_be_visible()
+    await admin.page.unroute("**/dismissal")
+    await admin.app.get_by_role("button", name="Try again").click()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
 
 
 async def test_what_cannot_be_published_stays_with_its_reason(
@@ -249,14 +289,29 @@ async def test_an_error_says_how_to_find_it_and_can_be_tried_again(
     await expect(banner).to_have_count(0)
 
 
-async def test_more_cards_are_read_on_request(admin: AdminPage, shop: Shop) -> None:
-    """The pages are those of the API; only their size is smaller here."""
-    for garment in ("tee_navy", "tee_white", "dress_floral"):
-        await shop.finished_job(garment, outputs=SMALL)
+async def test_an_error_goes_with_the_list_that_could_not_be_loaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=500, json=error("INTERNAL_ERROR"))
 
-    async def make_short(route: Route) -> None:
-        await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+    await admin.page.route("**/v1/review?*", fail, times=1)
+    admin.problems.allow("500 GET /v1/review")
+    await admin.open()
+    await expect(admin.app.get_by_text("The list can't be loaded")).to_be_visible()
+    await show(admin, "dismissed")
+    await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
+    await expect(admin.app.get_by_text("The list can't be loaded")).to_have_count(0)
 
+
+async def make_short(route: Route) -> None:
+    """Pages of two cards. They are those of the API; only their size is smaller here."""
+    await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+
+
+
+async def test_more_cards_are_read_on_request(admin: AdminPage, jobs: list[str]) -> None:
     await admin.page.route("**/v1/review?*", make_short)
     await admin.open()
     await expect(queue(admin).get_by_role("listitem")).to_have_count(2)

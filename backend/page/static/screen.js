@@ -7,8 +7,9 @@ import { render } from "./elements.js";
 /** @import { Route } from "./router.js" */
 
 /**
- * What went wrong, how to repeat it, and when the page does so by itself.
- * @typedef {{ error: ApiError, again: () => void, retriesAt: Date | null }} Failure
+ * What went wrong, how to repeat it, and when the page does so by itself. `of` is what failed:
+ * "load", or the name of an action.
+ * @typedef {{ error: ApiError, of: string, again: () => void, retriesAt: Date | null }} Failure
  */
 /**
  * What each screen's state has besides its own: `authorizing` while the shop's tokens are renewed.
@@ -34,7 +35,8 @@ import { render } from "./elements.js";
  * A screen: its state before anything is loaded; `load`, which may go on for as long as the screen
  * is shown; what the merchant can do; and what it looks like. An `ApiError` of `load` becomes the
  * state's `failure`, and `load` is repeated if the error passes by itself; so keep in the state
- * what has been loaded. An `ApiError` of an action becomes the `failure` too.
+ * what has been loaded. An `ApiError` of an action becomes the `failure` too. It goes when the same
+ * is tried again.
  * @template {object} S
  * @template {Record<string, (...parameters: any[]) => unknown>} A
  * @typedef {object} Screen
@@ -99,7 +101,14 @@ export function openScreen(screen, { route, root, go }) {
     return answer;
   }
 
+  /** What failed is tried again. @param {string} name */
+  function forgetFailure(name) {
+    if (state.failure?.of === name) change({ failure: null });
+  }
+
   function reload() {
+    if (leaving.signal.aborted) return; // nobody would stop it
+    forgetFailure("load");
     loading.abort();
     loading = new AbortController();
     attempts = 0;
@@ -111,23 +120,18 @@ export function openScreen(screen, { route, root, go }) {
     while (!signal.aborted) {
       try {
         await screen.load(contextWith(signal));
-        if (!signal.aborted && state.failure?.retriesAt) change({ failure: null });
+        if (!signal.aborted) forgetFailure("load");
         return;
       } catch (thrown) {
         if (signal.aborted) return;
         const error = apiErrorOf(thrown);
         const delay = error.kind === "error" ? null : delayBefore(++attempts, error.retryAfter);
         const retriesAt = delay === null ? null : new Date(Date.now() + delay);
-        change({ failure: { error, again: loadAgain, retriesAt } });
+        change({ failure: { error, of: "load", again: reload, retriesAt } });
         if (delay === null) return;
         await pauseOrOnline(delay, signal);
       }
     }
-  }
-
-  function loadAgain() {
-    change({ failure: null });
-    reload();
   }
 
   /** Each action, with its `ApiError` as the state's failure. */
@@ -136,14 +140,14 @@ export function openScreen(screen, { route, root, go }) {
     const guarded = entries.map(([name, action]) => {
       /** @param {any[]} parameters */
       async function run(...parameters) {
+        forgetFailure(name);
         try {
           return await action(...parameters);
         } catch (thrown) {
-          const again = () => {
-            change({ failure: null });
-            void run(...parameters);
-          };
-          return change({ failure: { error: apiErrorOf(thrown), again, retriesAt: null } });
+          if (leaving.signal.aborted) return undefined;
+          const again = () => void run(...parameters);
+          const error = apiErrorOf(thrown);
+          return change({ failure: { error, of: name, again, retriesAt: null } });
         }
       }
       return [name, run];

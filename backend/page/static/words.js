@@ -26,7 +26,7 @@ export const ENGLISH = /** @type {const} */ ({
   "state.limited": "Too many requests at once",
   "state.session": "Shopify has not confirmed your session yet",
   "state.retries": "The page tries again at {time}. What you see may be out of date.",
-  "state.notDone": "Your last change was not carried out.",
+  "state.notDone": "Atelier has not confirmed your last change.",
   "state.authorizing": "Connecting to your shop",
   "state.authorizing.details": "Shopify is giving Atelier access again. This takes a few seconds.",
   "state.request": "Request ID for support: {id}",
