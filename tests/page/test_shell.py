@@ -1,10 +1,11 @@
 """The page's shell in a browser: who may frame it, where its token goes, and how it is reached."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from html import escape
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from backend.dev.stack import Stack
 from tests.page.admin_page import AdminPage
@@ -156,6 +157,53 @@ async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) ->
     assert documents == 1
     await admin.page.reload()
     await admin.page.wait_for_url("**/apps/atelier/jobs")
+
+
+# Leaving
+
+
+async def test_a_screen_that_was_left_asks_for_nothing_more(admin: AdminPage, shop: Shop) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    may_publish = await held(admin, f"**/v1/jobs/{job}/publication")
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_role("button", name="Publish").click()
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    asked: list[str] = []
+    admin.page.on("request", lambda request: asked.append(request.url))
+    async with admin.page.expect_response("**/publication"):
+        may_publish.set()
+    await admin.call("GET", "/v1/settings")
+    assert [url for url in asked if job in url] == []
+
+
+async def test_an_answer_that_comes_late_does_not_lead_to_another_screen(
+    admin: AdminPage, shop: Shop
+) -> None:
+    number = shop.product().gid.rsplit("/", 1)[1]
+    may_start = await held(admin, "**/v1/catalog-image")
+    await admin.open(f"/make?id={number}")
+    await admin.app.locator("s-section").get_by_role("button", name="Make images").click()
+    await admin.app.locator("#confirm").get_by_role("button", name="Make images").click()
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    async with admin.page.expect_response("**/v1/catalog-image"):
+        may_start.set()
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.title).to_have_text("Settings")
+    assert admin.page.url.endswith("/settings")
+
+
+async def held(admin: AdminPage, pattern: str) -> asyncio.Event:
+    """Hold the answers of these requests until the event is set: the network is slow."""
+    may_go = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_go.wait()
+        await route.continue_()
+
+    await admin.page.route(pattern, hold)
+    return may_go
 
 
 # Without the web process

@@ -19,7 +19,7 @@ import { render } from "./elements.js";
  * What `load` and the actions of a screen work with. `set` merges a change and draws. `read` gets
  * JSON from the API, and `answer` also the response's headers; their errors may be left to the
  * screen. `signal` is aborted when the merchant leaves the screen, or loads it again. `go` leads to
- * another of the page's paths.
+ * another of the page's paths. After the screen was left, `set`, `reload` and `go` do nothing.
  * @template S
  * @typedef {object} Context
  * @property {Route} route
@@ -84,7 +84,7 @@ export function openScreen(screen, { route, root, go }) {
     route,
     signal,
     set,
-    go,
+    go: (path) => leaving.signal.aborted || go(path),
     reload,
     state: () => state,
     answer: (path, headers) => get(path, signal, headers),
