@@ -21,6 +21,7 @@ from tests.page.admin_page import AdminPage
 from tests.page.api_answers import error
 from tests.page.shops import Shop
 from tests.page.web_server import WebServer
+from tests.page.worker import paused_worker
 from tests.wait import wait_until
 
 SMALL = [{"size": 256, "format": "webp"}]
@@ -138,6 +139,37 @@ async def test_an_undo_that_succeeds_later_leaves_no_error(admin: AdminPage, sho
     await admin.app.get_by_role("button", name="Try again").click()
     await expect(card(admin, "Tee navy")).to_be_visible()
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
+
+
+async def test_what_was_published_elsewhere_is_not_called_dismissed(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """In another tab, or by somebody else in the shop."""
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("409 POST .*/dismissal")
+    await admin.open()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    [image] = (await shop.call("GET", f"/v1/jobs/{job}")).json()["result"]
+    wanted = {"artifacts": [{"sha256": image["meta"]["sha256"]}]}
+    await shop.call("POST", f"/v1/jobs/{job}/publication", json=wanted)
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee navy")).to_contain_text("on the product already")
+    await expect(admin.toasts).to_have_count(0)
+
+
+async def test_while_images_are_being_removed_they_are_not_called_published(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("409 POST .*/publication")
+    await admin.open()
+    publish = card(admin, "Tee navy").get_by_role("button", name="Publish Tee navy")
+    with paused_worker(shop.stack):
+        await publish.click()
+        await admin.toasts.get_by_role("button", name="Undo").click()
+        await publish.click()
+        await expect(card(admin, "Tee navy")).to_contain_text("still being removed from it")
+    await expect(admin.toasts).to_have_count(0)
 
 
 async def test_what_cannot_be_published_stays_with_its_reason(

@@ -68,7 +68,8 @@ export const ENGLISH = /** @type {const} */ ({
   "error.JOB_ALREADY_FINISHED": "This job has finished already.",
   "error.BATCH_ALREADY_FINISHED": "This batch has finished already.",
   "error.BATCH_NOTHING_TO_RETRY": "Nothing in this batch has failed.",
-  "error.ALREADY_PUBLISHED": "These images are published already.",
+  "error.ALREADY_PUBLISHED":
+    "These images are on the product already, or are still being removed from it.",
   "error.PREVIEW_NOT_PUBLISHABLE": "A preview cannot be published.",
   "error.JOB_HAS_NO_PRODUCT": "This job was made from a photo of your own, without a product.",
   "error.PRODUCT_NOT_FOUND": "The product was deleted in Shopify.",
