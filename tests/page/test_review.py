@@ -341,6 +341,18 @@ async def make_short(route: Route) -> None:
     await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
 
 
+async def test_the_next_cards_come_when_all_that_are_shown_are_decided(
+    admin: AdminPage, jobs: list[str]
+) -> None:
+    await admin.page.route("**/v1/review?*", make_short)
+    await admin.open()
+    await expect(queue(admin).get_by_role("listitem")).to_have_count(2)
+    for title in ("Tee white", "Dress floral"):
+        await card(admin, title).get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_have_count(0)
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
 
 
 async def test_more_cards_are_read_on_request(admin: AdminPage, jobs: list[str]) -> None:
