@@ -336,6 +336,17 @@ async def test_an_error_goes_with_the_list_that_could_not_be_loaded(
     await expect(admin.app.get_by_text("The list can't be loaded")).to_have_count(0)
 
 
+async def test_jobs_that_have_not_begun_are_in_progress_and_not_looked_at(
+    admin: AdminPage, shop: Shop
+) -> None:
+    with paused_worker(shop.stack):
+        await shop.request_job(shop.product())
+        await admin.open()
+        await expect(admin.app.get_by_text("1 of 4 steps done")).to_be_visible()
+        await admin.app.get_by_role("link", name="In progress").click()
+        await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(1)
+
+
 async def make_short(route: Route) -> None:
     """Pages of two cards. They are those of the API; only their size is smaller here."""
     await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
