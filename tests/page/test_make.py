@@ -1,11 +1,12 @@
 """Make: choosing photos, the workflow's form, the price, and what is started."""
 
+import asyncio
 import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from backend.workflows import WORKFLOWS
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
@@ -132,6 +133,30 @@ async def test_own_photos_are_uploaded_and_each_refusal_is_at_its_file(
     await expect(admin.app.get_by_text("damaged or incomplete")).to_have_count(0)
     await confirm(admin)
     assert (await started_request(admin))["upload_image_url"]
+
+
+async def test_nothing_is_started_before_all_photos_are_uploaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    uploads: list[str] = []
+    may_go_on = asyncio.Event()
+
+    async def hold_second(route: Route) -> None:
+        uploads.append(route.request.url)
+        if len(uploads) == 2:
+            await may_go_on.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/uploads", hold_second)
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    files = [photo("tee_navy"), photo("tee_white")]
+    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
+    await expect(admin.app.get_by_text("1 photo × 1 credit")).to_have_count(2)
+    await expect(start(admin)).to_be_disabled()
+    may_go_on.set()
+    await expect(start(admin)).to_be_enabled()
+    await expect(admin.app.get_by_text("2 photos × 1 credit")).to_have_count(2)
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,8 @@ async function started(state, onPart) {
 
 /** @param {CommonState & MakeState} state @param {MakeActions} act */
 function view(state, act) {
-  const { credits, operations, isSending, source, workflow } = state;
+  const { credits, operations, isSending, photos, source, workflow } = state;
+  const isUploading = source === "files" && photos.some(({ key, error }) => !key && !error);
   return h("s-page", { heading: text("nav.make") },
     h("s-link", { slot: "breadcrumb-actions", href: "/" }, text("nav.review")),
     balanceBadges(credits),
@@ -301,8 +302,8 @@ function view(state, act) {
         h("s-box", { accessibilityRole: "status" }, price(state)),
         notEnough(state),
         h("s-stack", { direction: "inline" },
-          h("s-button", { variant: "primary", loading: isSending, disabled: !operations,
-            onClick: act.ask }, text("make.start"))))),
+          h("s-button", { variant: "primary", loading: isSending,
+            disabled: !operations || isUploading, onClick: act.ask }, text("make.start"))))),
     h("s-modal", { id: "confirm", heading: text("make.confirm") },
       h("s-paragraph", null, price(state)),
       Object.keys(state.notes).length > 0 &&
