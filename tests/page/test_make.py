@@ -159,6 +159,26 @@ async def test_nothing_is_started_before_all_photos_are_uploaded(
     await expect(admin.app.get_by_text("2 photos × 1 credit")).to_have_count(2)
 
 
+async def test_a_photo_that_could_not_be_uploaded_can_be_added_again(
+    admin: AdminPage, shop: Shop
+) -> None:
+    async def lose(route: Route) -> None:
+        await route.abort()
+
+    await admin.page.route("**/v1/uploads", lose, times=1)
+    admin.problems.allow("failed POST /v1/uploads")
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    zone = admin.app.locator("s-drop-zone input[type=file]")
+    await zone.set_input_files(photo("tee_navy"))
+    await expect(admin.app.get_by_text("can't be reached at the moment")).to_be_visible()
+    await zone.set_input_files([])  # otherwise it is no change for the browser
+    await zone.set_input_files(photo("tee_navy"))
+    await expect(admin.app.get_by_text("1 photo × 1 credit")).to_have_count(2)
+    await expect(admin.app.get_by_text("can't be reached at the moment")).to_have_count(0)
+    await expect(admin.app.get_by_role("button", name="Remove tee_navy.jpg")).to_have_count(1)
+
+
 @pytest.mark.parametrize(
     ("is_hosted", "said"),
     [(False, "The garment on a mannequin."), (True, "The garment on a person whom an AI invents.")],

@@ -153,11 +153,12 @@ function actions(context) {
     },
     /** @param {readonly File[]} files */
     async addPhotos(files) {
-      const known = state().photos.map(({ file }) => file);
-      const added = files.filter((file) => !known.some((other) => isSame(file, other)));
-      const photos = added.slice(0, MAX_PHOTOS - known.length).map(newPhoto);
+      const kept = state().photos.filter(({ file, error }) => // one that failed may come again
+        !error || !files.some((other) => isSame(file, other)));
+      const added = files.filter((file) => !kept.some((photo) => isSame(file, photo.file)));
+      const photos = added.slice(0, MAX_PHOTOS - kept.length).map(newPhoto);
       const problems = photos.length < added.length ? { source: text("make.tooMany") } : {};
-      change({ photos: [...state().photos, ...photos], problems });
+      change({ photos: [...kept, ...photos], problems });
       for (const photo of photos) {
         const uploaded = await upload(photo);
         const shown = state().photos.map((each) => (each === photo ? uploaded : each));
