@@ -190,10 +190,13 @@ function actions(context) {
       if (!Object.keys(problems).length) confirmation().showOverlay();
     },
     async start() {
+      if (state().isSending) return;
       set({ isSending: true });
       try {
-        go(await started(state(), (done, all) =>
-          set({ problems: { source: text("make.partly", { done, all }) } })));
+        go(await started(state(), (begun, all) => set({
+          photos: state().photos.filter((each) => !begun.includes(each)),
+          problems: { source: text("make.partly", { done: begun.length, all }) },
+        })));
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         if (error.required) set({ credits: await readCredits(context) });
@@ -250,8 +253,8 @@ function refusalsOf({ code, detail }, workflow) {
 /**
  * Start the job, the jobs or the batch.
  * @param {MakeState} state
- * @param {(done: number, all: number) => void} onPart Called when only the first jobs could be
- *   started; the same request goes on with the others.
+ * @param {(begun: OwnPhoto[], all: number) => void} onPart Called when only the first photos' jobs
+ *   could be started, and not those of the others.
  * @returns {Promise<string>} the path of what was started
  */
 async function started(state, onPart) {
@@ -266,8 +269,8 @@ async function started(state, onPart) {
     const ready = photos.filter((photo) => photo.key);
     const jobs = [];
     for (const [i, { key: uploadKey }] of ready.entries()) {
-      jobs.push(await job({ upload_key: uploadKey }, `${key}-${i}`).catch((error) => {
-        if (i > 0) onPart(i, ready.length);
+      jobs.push(await job({ upload_key: uploadKey }, `${key}-${uploadKey}`).catch((error) => {
+        if (i > 0) onPart(ready.slice(0, i), ready.length);
         throw error;
       }));
     }
