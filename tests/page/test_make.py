@@ -179,6 +179,27 @@ async def test_a_photo_that_could_not_be_uploaded_can_be_added_again(
     await expect(admin.app.get_by_role("button", name="Remove tee_navy.jpg")).to_have_count(1)
 
 
+async def test_a_product_of_many_tags_is_chosen_as_any_other(admin: AdminPage, shop: Shop) -> None:
+    """Its tags are too long to guess its category."""
+    tags = [f"{number:03} a rather long tag" for number in range(250)]
+    picture = photo("tee_navy")
+    shop.stack.shopify.create_product(shop.domain, "Navy tee", picture, tags=tags)
+    admin.problems.allow("422 GET /v1/garment-categories")
+    await admin.open("/make")
+    await admin.app.get_by_role("button", name="Choose products").click()
+    async with admin.page.expect_response("**/v1/garment-categories?*"):
+        await admin.pick("Navy tee")
+    await expect(admin.app.get_by_text("1 product × 1 credit")).to_have_count(2)
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+
+
+async def test_a_link_that_names_no_workflow_opens_the_usual_form(admin: AdminPage) -> None:
+    await admin.open("/make?workflow=constructor")
+    kind = admin.app.get_by_label("Kind of image", exact=True)
+    await expect(kind).to_have_value("catalog-image")
+
+
 @pytest.mark.parametrize(
     ("is_hosted", "said"),
     [(False, "The garment on a mannequin."), (True, "The garment on a person whom an AI invents.")],

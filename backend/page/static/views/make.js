@@ -75,7 +75,7 @@ function productsIn(query) {
 /** The workflow that a link names. @param {URLSearchParams} query */
 function workflowIn(query) {
   const named = query.get("workflow") ?? "";
-  return named in FORMS ? named : "catalog-image";
+  return Object.hasOwn(FORMS, named) ? named : "catalog-image";
 }
 
 /** @param {MakeContext} context */
@@ -137,10 +137,7 @@ function actions(context) {
       change({ products, source: "products", guess: undefined, problems: {} });
       const [product] = selected;
       if (!product || selected.length > 1) return compare();
-      const words = new URLSearchParams(
-        { product_type: product.productType, tags: [product.tags].flat().join() });
-      const { guess } = /** @type {GarmentCategoriesResponse} */ (
-        await context.read(`/v1/garment-categories?${words}`));
+      const guess = await guessFor(context, product.productType, [product.tags].flat().join());
       if (state().products !== products) return;
       set({ guess });
       await compare();
@@ -208,6 +205,19 @@ function actions(context) {
       }
     },
   };
+}
+
+/** The category that a product's words name. It is advice: undefined if it can't be read. */
+/** @param {MakeContext} context @param {string} productType @param {string} tags */
+async function guessFor({ read }, productType, tags) {
+  const words = new URLSearchParams({ product_type: productType, tags });
+  try {
+    const path = `/v1/garment-categories?${words}`;
+    return /** @type {GarmentCategoriesResponse} */ (await read(path)).guess;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return undefined;
+  }
 }
 
 const confirmation = () =>
