@@ -118,6 +118,21 @@ async def test_a_failed_job_says_what_to_do(admin: AdminPage, shop: Shop) -> Non
     await expect(admin.app.get_by_text("1 product × 1 credit")).to_have_count(2)
 
 
+async def test_what_has_failed_is_made_again_with_the_form_of_its_workflow(
+    admin: AdminPage, shop: Shop
+) -> None:
+    product = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    body = {"product_id": product.gid, "scene_type": "wall"}
+    made = await shop.call("POST", "/v1/background-swap-with-spec", json=body)
+    job = made.json()["job_id"]
+    await shop.ended_job(job)
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_text("Make images again").click()
+    kind = admin.app.get_by_label("Kind of image", exact=True)
+    await expect(kind).to_have_value("background-swap-with-spec")
+    await expect(admin.app.get_by_text("1 product × ")).to_have_count(2)
+
+
 async def test_a_job_is_cancelled_after_one_question(admin: AdminPage, shop: Shop) -> None:
     with paused_worker(shop.stack):
         job = await shop.request_job(shop.product())
