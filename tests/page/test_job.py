@@ -92,6 +92,27 @@ async def test_a_publication_that_succeeds_the_second_time_leaves_no_error(
     await expect(admin.app.locator("s-banner")).to_have_count(0)
 
 
+async def test_the_timeline_has_the_day_of_its_first_event_and_of_each_change(
+    admin: AdminPage, shop: Shop
+) -> None:
+    with paused_worker(shop.stack):
+        job = await shop.request_job(shop.product())
+        path = f"/v1/jobs/{job}/events"
+        page = (await shop.call("GET", path)).json()
+        [queued] = page["events"]
+        moments = ("2026-03-01T12:00:00Z", "2026-03-01T12:00:05Z", "2026-03-04T12:00:00Z")
+        page["events"] = [
+            {**queued, "seq": seq, "created_at": at} for seq, at in enumerate(moments, 1)
+        ]
+        page["latest_seq"] = len(moments)
+        await answer(admin, f"{path}?since=0&wait=0", page)
+        await admin.open(f"/jobs/{job}")
+        timeline = admin.app.locator("s-section").filter(has_text="Timeline")
+        shown = timeline.locator("s-list-item")
+        await expect(shown).to_contain_text(["Mar 1, 2026", "Waiting", "Mar 4, 2026"])
+        await expect(shown.nth(1)).not_to_contain_text("2026")
+
+
 async def test_a_publication_that_fails_says_why_and_can_be_repeated(
     admin: AdminPage, shop: Shop
 ) -> None:

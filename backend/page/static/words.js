@@ -314,6 +314,8 @@ export const calendarDay = (date) =>
 /**
  * The time of day, to the second.
  * @param {string | Date} at
+ * @param {boolean} [hasDay] Whether the day comes with it.
  */
-export const clock = (at) =>
-  new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(new Date(at));
+export const clock = (at, hasDay = false) =>
+  new Intl.DateTimeFormat(language,
+    { timeStyle: "medium", ...(hasDay ? { dateStyle: "medium" } : {}) }).format(new Date(at));
