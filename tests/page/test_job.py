@@ -216,10 +216,29 @@ async def test_without_shopify_the_images_show_and_publishing_waits(
     await expect(admin.app.get_by_role("button", name="Publish")).to_have_count(0)
 
 
-async def test_the_list_of_jobs_by_status_and_page_by_page(admin: AdminPage, shop: Shop) -> None:
-    async def make_short(route: Route) -> None:
-        await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, shop: Shop) -> None:
+    """Also what was read on request stays."""
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    await shop.ended_job(await shop.request_job(empty))
+    rows = admin.app.locator("s-table-row")
+    with paused_worker(shop.stack):
+        for _ in range(2):
+            await shop.request_job(empty)
+        await admin.page.route("**/v1/jobs?*", make_short)
+        await admin.open("/jobs")
+        await expect(rows.get_by_text("Waiting", exact=True)).to_have_count(2)
+        await admin.app.get_by_role("button", name="Show more").click()
+        await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(3)
+    await expect(rows.get_by_text("Failed", exact=True)).to_have_count(3, timeout=60_000)
+    await expect(admin.app.get_by_role("button", name="Show more")).to_have_count(0)
 
+
+async def make_short(route: Route) -> None:
+    """Pages of two rows."""
+    await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+
+async def test_the_list_of_jobs_by_status_and_page_by_page(admin: AdminPage, shop: Shop) -> None:
     await admin.open("/jobs")
     await expect(admin.app.get_by_text("No jobs here")).to_be_visible()
     empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
