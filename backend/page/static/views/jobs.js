@@ -145,11 +145,25 @@ async function followBatch(context) {
   });
 }
 
-/** @param {Context<BatchState>} context */
-function readItems(context) {
-  const { status } = context.state();
-  const filter = status && `&status=${status}`;
-  return readList(context, `/v1/batches/${context.route.id}/items?limit=50${filter}`, "items");
+/** Read the batch's products, as many as are shown. */
+/** @param {Context<BatchState>} context @returns {Promise<unknown>} */
+async function readItems(context) {
+  const { answer, route, set, state } = context;
+  const { rows: shown, status } = state();
+  const count = shown?.length ?? 0;
+  const limit = Math.min(Math.max(count, 50), 200); // the API's most
+  /** @type {BatchItemResponse[]} */
+  const rows = [];
+  /** @type {string | null} */
+  let next = `/v1/batches/${route.id}/items?limit=${limit}${status && `&status=${status}`}`;
+  do {
+    const { body, headers } = await answer(next);
+    rows.push(...body.items);
+    next = nextPage(headers);
+  } while (next && rows.length < count);
+  if (state().status !== status) return; // others are wanted by now
+  if (state().rows !== shown) return readItems(context); // there are more by now
+  set({ rows, next });
 }
 
 /** @param {Context<BatchState>} context */
