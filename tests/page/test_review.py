@@ -347,6 +347,22 @@ async def test_jobs_that_have_not_begun_are_in_progress_and_not_looked_at(
         await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(1)
 
 
+async def test_the_list_is_loaded_again_after_the_pictures_have_expired(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """Their addresses work for ten minutes at least; so a return after nine reads new ones."""
+    await admin.open()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+    await admin.make("hidden")
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.make("visible")
+    await expect(card(admin, "Tee navy")).to_have_count(0)
+    await admin.make("hidden")
+    await admin.frame.evaluate("const now = Date.now; Date.now = () => now() + 600_000")
+    await admin.make("visible")
+    await expect(card(admin, "Tee navy")).to_be_visible()
+
+
 async def make_short(route: Route) -> None:
     """Pages of two cards. They are those of the API; only their size is smaller here."""
     await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))

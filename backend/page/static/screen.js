@@ -1,5 +1,5 @@
 // Shows one screen: its state in one object, what changes it, and one place that draws it.
-import { ApiError, onAuthorizing, pause, request } from "./api.js";
+import { ApiError, onAuthorizing, pause, request, visibleAgain } from "./api.js";
 import { render } from "./elements.js";
 
 /** @import { VNode } from "preact" */
@@ -47,6 +47,7 @@ import { render } from "./elements.js";
  */
 
 const LONGEST_DELAY = 30_000; // ms between two attempts to load
+const FRESH = 540_000; // ms; the pictures' addresses are valid for at least ten minutes
 
 /**
  * The same screen, with its types inferred.
@@ -68,6 +69,7 @@ export const defineScreen = (screen) => screen;
 export function openScreen(screen, { route, root, go }) {
   const leaving = new AbortController();
   let loading = new AbortController();
+  let loadedAt = Date.now();
   let attempts = 0;
   /** @type {CommonState & S} */
   let state = { route, failure: null, authorizing: false, ...screen.initial(route) };
@@ -111,8 +113,17 @@ export function openScreen(screen, { route, root, go }) {
     forgetFailure("load");
     loading.abort();
     loading = new AbortController();
+    loadedAt = Date.now();
     attempts = 0;
     void load(loading.signal);
+  }
+
+  /** Load again what is old when the merchant comes back to it. */
+  async function refresh() {
+    while (!leaving.signal.aborted) {
+      await visibleAgain(leaving.signal);
+      if (Date.now() - loadedAt > FRESH) reload();
+    }
   }
 
   /** @param {AbortSignal} signal */
@@ -159,6 +170,7 @@ export function openScreen(screen, { route, root, go }) {
   onAuthorizing((authorizing) => change({ authorizing }));
   set({});
   void load(loading.signal);
+  void refresh();
   return () => {
     leaving.abort();
     loading.abort();
