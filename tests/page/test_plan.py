@@ -292,6 +292,25 @@ async def test_a_refused_order_can_be_repeated(admin: AdminPage) -> None:
     await expect(admin.app.get_by_role("button", name="Buy 100 credits")).to_be_enabled()
 
 
+async def test_an_order_whose_answer_was_lost_is_repeated_with_its_key(admin: AdminPage) -> None:
+    """So that Shopify is asked for one charge only."""
+    keys: list[str | None] = []
+
+    async def lose(route: Route) -> None:
+        keys.append(await route.request.header_value("Idempotency-Key"))
+        await (route.abort() if len(keys) == 1 else route.continue_())
+
+    await admin.page.route("**/v1/purchases", lose)
+    admin.problems.allow("failed POST /v1/purchases")
+    await admin.open("/plan")
+    buy = admin.app.get_by_role("button", name="Buy 100 credits")
+    await buy.click()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    await buy.click()
+    await admin.page.wait_for_url("**/charges/*")
+    assert keys[0] and keys == [keys[0]] * 2
+
+
 async def test_credits_that_come_after_the_return_appear_by_themselves(
     admin: AdminPage, shop: Shop
 ) -> None:
