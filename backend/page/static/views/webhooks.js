@@ -68,14 +68,18 @@ function actions(context) {
     }
   }
 
-  /** @param {Form} form */
+  /** @param {Form} form @returns {Promise<string>} the endpoint's ID */
   async function send({ id, url, description, types, low, key }) {
     const body = { url: url.trim(), description, event_types: types.length ? types : null,
       ...(isToldOfCredits(types) ? { credits_low_below: Number(low.trim() || NaN) } : {}) };
-    const endpoints = state().endpoints ?? [];
-    if (id) return put(await call("PATCH", `${PATH}/${id}`, { body }));
+    if (id) {
+      put(await call("PATCH", `${PATH}/${id}`, { body }));
+      return id;
+    }
     const { secret, ...added } = await call("POST", PATH, { body, key });
-    set({ endpoints: [...endpoints, added], secret: { id: added.id, secret, until: null } });
+    set({ endpoints: [...(state().endpoints ?? []), added],
+      secret: { id: added.id, secret, until: null } });
+    return added.id;
   }
 
   /** @param {EndpointResponse} changed */
@@ -98,8 +102,10 @@ function actions(context) {
       if (!form) return;
       set({ isSaving: true, failure: null });
       try {
-        await send(form);
-        discard();
+        const id = await send(form);
+        const { form: typed } = state();
+        if (typed === form) discard();
+        else if (typed) set({ form: { ...typed, id } }); // there are changes since
         shopify.toast.show(text("webhooks.saved"));
       } catch (error) { // the bar stays, and so does what was typed
         if (!(error instanceof ApiError) || !error.detail.length) throw error;
