@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Locator, Route, expect
@@ -13,6 +14,7 @@ from tests.page import api_answers
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
 from tests.page.shops import Shop
+from tests.wait import wait_until
 
 PAGE = "/webhook-endpoints"
 API = "/v1/webhook-endpoints"
@@ -178,6 +180,34 @@ async def test_another_endpoint_is_not_changed_while_one_is_being_typed(
     await expect(admin.app.get_by_label("Address")).to_have_value("https://hooks.example.com/new")
     await admin.discard()
     await expect(button(admin, "Change https")).to_be_enabled()
+
+
+async def test_deliveries_are_not_read_while_nobody_looks(admin: AdminPage, shop: Shop) -> None:
+    added = await add(shop, "https://hooks.example.com/a")
+    path = f"{API}/{added['id']}/deliveries"
+    delivery = {
+        "id": "d1",
+        "event_type": "endpoint.test",
+        "status": "pending",
+        "attempts": 0,
+        "created_at": "2026-03-01T12:00:00Z",
+        "next_attempt_at": None,
+        "response_status": None,
+        "response_ms": None,
+        "error": None,
+        "latest_attempts": [],
+    }
+    await api_answers.answer(admin, path, {"deliveries": [delivery]})
+    read: list[str] = []
+    admin.page.on("response", lambda response: read.append(urlsplit(response.url).path))
+    await admin.open(PAGE)
+    await button(admin, "Show the deliveries").click()
+    await wait_until(lambda: read.count(path) == 2)
+    await admin.make("hidden")
+    await asyncio.sleep(3)  # it is read every two seconds
+    assert read.count(path) == 2
+    await admin.make("visible")
+    await wait_until(lambda: read.count(path) == 3)
 
 
 async def test_an_endpoint_has_a_description_and_a_limit_of_few_credits(
