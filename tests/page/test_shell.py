@@ -159,6 +159,20 @@ async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) ->
     await admin.page.wait_for_url("**/apps/atelier/jobs")
 
 
+async def test_the_menu_loads_the_screen_that_is_open_again(admin: AdminPage, shop: Shop) -> None:
+    """And keeps what was typed."""
+    await admin.open()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.home.click()
+    await expect(admin.app.get_by_role("listitem", name="Tee navy")).to_be_visible()
+    await admin.menu("Make images").click()
+    await admin.app.get_by_label("Margin").fill("12")
+    async with admin.page.expect_response("**/v1/operations"):
+        await admin.menu("Make images").click()
+    await expect(admin.app.get_by_label("Margin")).to_have_value("12")
+
+
 # Leaving
 
 

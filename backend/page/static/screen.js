@@ -58,13 +58,13 @@ const FRESH = 540_000; // ms; the pictures' addresses are valid for at least ten
 export const defineScreen = (screen) => screen;
 
 /**
- * Draw the screen in `root` and load it. Returns the function that leaves it: nothing that is
- * still under way draws after that.
+ * Draw the screen in `root` and load it. Returns what loads it again, and what leaves it: nothing
+ * that is still under way draws after that.
  * @template {object} S
  * @template {Record<string, (...parameters: any[]) => unknown>} A
  * @param {Screen<S, A>} screen
  * @param {{ route: Route, root: HTMLElement, go: (path: string) => void }} place
- * @returns {() => void}
+ * @returns {{ leave: () => void, reload: () => void }}
  */
 export function openScreen(screen, { route, root, go }) {
   const leaving = new AbortController();
@@ -171,10 +171,10 @@ export function openScreen(screen, { route, root, go }) {
   set({});
   void load(loading.signal);
   void refresh();
-  return () => {
+  return { reload, leave() {
     leaving.abort();
     loading.abort();
-  };
+  } };
 }
 
 /**
