@@ -6,7 +6,7 @@ admin's own, outside of the frame.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from playwright.async_api import Frame, FrameLocator, Locator, Page, expect
 
@@ -15,6 +15,10 @@ from tests.page.problems import Problems
 
 TIMEOUT = 20_000  # milliseconds; the machine may be busy
 SHOWN = "s-page"
+VISIBILITY = """(state) => {
+  Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 expect.set_options(timeout=TIMEOUT)
 
@@ -63,6 +67,10 @@ class AdminPage:
             }).then((answer) => answer.json())""",
             [method, path, body],
         )
+
+    async def make(self, state: Literal["hidden", "visible"]) -> None:
+        """Go to another tab of the browser, or come back from it."""
+        await self.frame.evaluate(VISIBILITY, state)
 
     # The admin's own parts
 

@@ -11,11 +11,6 @@ from tests.page.admin_page import AdminPage
 from tests.page.shops import Shop
 from tests.source_tree import ROOT
 
-HIDE = """(state) => {
-  Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
 
 @pytest.fixture(scope="module")
 async def stack() -> AsyncIterator[Stack]:
@@ -54,8 +49,8 @@ async def test_a_plan_chosen_in_another_tab_is_marked_when_the_page_is_visible_a
     await expect(plans(admin).get_by_text("Current plan")).to_have_count(0)
     await shop.call("POST", "/v1/subscription", json={"plan": "studio"})
     shop.stack.shopify.choose_plan(shop.domain, "studio")
-    await admin.frame.evaluate(HIDE, "hidden")
+    await admin.make("hidden")
     await shop.call("POST", "/v1/installation")  # another page of the app was opened
-    await admin.frame.evaluate(HIDE, "visible")
+    await admin.make("visible")
     await expect(plans(admin).get_by_text("Current plan")).to_have_count(1)
     await expect(badges(admin)).to_have_text(["1,000 credits left"])

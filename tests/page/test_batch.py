@@ -1,8 +1,9 @@
 """Batches: progress, the products by status, retrying what failed, cancelling."""
 
+import asyncio
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from backend.dev.shopify import ProductRecord
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
@@ -43,6 +44,52 @@ async def test_a_batch_is_followed_and_its_failures_are_retried(
     await expect(admin.app.get_by_role("link", name="Tee navy", exact=True)).to_be_visible()
     await admin.app.get_by_role("link", name="Open the job").first.click()
     await expect(admin.app.get_by_text("Timeline")).to_be_visible()
+
+
+async def test_products_that_were_read_on_request_stay_while_the_batch_goes_on(
+    admin: AdminPage, shop: Shop
+) -> None:
+    async def make_short(route: Route) -> None:
+        await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+    empty = [shop.stack.shopify.create_product(shop.domain, f"E{i}", None) for i in range(3)]
+    products = admin.app.get_by_role("link", name=re.compile(r"^(Product|E\d)"))
+    await admin.page.route("**/items?*", make_short)
+    with paused_worker(shop.stack):
+        batch = await request_batch(shop, *empty)
+        await admin.open(f"/batches/{batch}")
+        await expect(products).to_have_count(2)
+        await admin.app.get_by_role("button", name="Show more").click()
+        await expect(products).to_have_count(3)
+    await expect(admin.app.get_by_text("3 of 3 done").first).to_be_visible(timeout=60_000)
+    await expect(admin.app.get_by_text("Add one, then retry.")).to_have_count(3)
+
+
+async def test_an_answer_that_comes_late_does_not_show_products_of_another_status(
+    admin: AdminPage, shop: Shop
+) -> None:
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def hold_all(route: Route) -> None:
+        if "status=" not in route.request.url:
+            is_asked.set()
+            await may_answer.wait()
+        await route.continue_()
+
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    none = admin.app.get_by_text("No product has this status.")
+    with paused_worker(shop.stack):
+        batch = await request_batch(shop, empty)
+        await admin.open(f"/batches/{batch}")
+        await expect(admin.app.get_by_role("link", name="Product")).to_have_count(1)
+        await admin.page.route("**/items?*", hold_all)
+    await is_asked.wait()  # since the counts have changed
+    await admin.app.get_by_label("Status").select_option("SUCCESS")
+    await expect(none).to_be_visible()
+    async with admin.page.expect_response(re.compile(r"/items\?limit=\d+$")):
+        may_answer.set()
+    await admin.call("GET", "/v1/settings")
+    await expect(none).to_be_visible()
 
 
 async def test_a_batch_is_cancelled_after_one_question(admin: AdminPage, shop: Shop) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import answer, error
 from tests.page.shops import Shop, photo
 from tests.page.web_server import WebServer
 from tests.page.worker import paused_worker
@@ -73,6 +74,45 @@ async def test_images_are_published_as_planned_and_the_originals_restored(
     await expect(admin.app.get_by_role("button", name="Publish")).to_be_enabled()
 
 
+async def test_a_publication_that_succeeds_the_second_time_leaves_no_error(
+    admin: AdminPage, shop: Shop
+) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503, json=error("DATABASE_UNAVAILABLE"))
+
+    await admin.page.route(f"**/v1/jobs/{job}/publication", refuse, times=1)
+    admin.problems.allow("503 POST .*/publication")
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_role("button", name="Publish").click()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    await admin.app.get_by_role("button", name="Publish").click()
+    await expect(admin.app.get_by_text("The images are on the product.").last).to_be_visible()
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+
+
+async def test_the_timeline_has_the_day_of_its_first_event_and_of_each_change(
+    admin: AdminPage, shop: Shop
+) -> None:
+    with paused_worker(shop.stack):
+        job = await shop.request_job(shop.product())
+        path = f"/v1/jobs/{job}/events"
+        page = (await shop.call("GET", path)).json()
+        [queued] = page["events"]
+        moments = ("2026-03-01T12:00:00Z", "2026-03-01T12:00:05Z", "2026-03-04T12:00:00Z")
+        page["events"] = [
+            {**queued, "seq": seq, "created_at": at} for seq, at in enumerate(moments, 1)
+        ]
+        page["latest_seq"] = len(moments)
+        await answer(admin, f"{path}?since=0&wait=0", page)
+        await admin.open(f"/jobs/{job}")
+        timeline = admin.app.locator("s-section").filter(has_text="Timeline")
+        shown = timeline.locator("s-list-item")
+        await expect(shown).to_contain_text(["Mar 1, 2026", "Waiting", "Mar 4, 2026"])
+        await expect(shown.nth(1)).not_to_contain_text("2026")
+
+
 async def test_a_publication_that_fails_says_why_and_can_be_repeated(
     admin: AdminPage, shop: Shop
 ) -> None:
@@ -97,6 +137,21 @@ async def test_a_failed_job_says_what_to_do(admin: AdminPage, shop: Shop) -> Non
     await expect(admin.app.get_by_text("Add one, then retry.").first).to_be_visible()
     await admin.app.get_by_text("Make images again").click()
     await expect(admin.app.get_by_text("1 product × 1 credit")).to_have_count(2)
+
+
+async def test_what_has_failed_is_made_again_with_the_form_of_its_workflow(
+    admin: AdminPage, shop: Shop
+) -> None:
+    product = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    body = {"product_id": product.gid, "scene_type": "wall"}
+    made = await shop.call("POST", "/v1/background-swap-with-spec", json=body)
+    job = made.json()["job_id"]
+    await shop.ended_job(job)
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_text("Make images again").click()
+    kind = admin.app.get_by_label("Kind of image", exact=True)
+    await expect(kind).to_have_value("background-swap-with-spec")
+    await expect(admin.app.get_by_text("1 product × ")).to_have_count(2)
 
 
 async def test_a_job_is_cancelled_after_one_question(admin: AdminPage, shop: Shop) -> None:
@@ -161,10 +216,29 @@ async def test_without_shopify_the_images_show_and_publishing_waits(
     await expect(admin.app.get_by_role("button", name="Publish")).to_have_count(0)
 
 
-async def test_the_list_of_jobs_by_status_and_page_by_page(admin: AdminPage, shop: Shop) -> None:
-    async def make_short(route: Route) -> None:
-        await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, shop: Shop) -> None:
+    """Also what was read on request stays."""
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    await shop.ended_job(await shop.request_job(empty))
+    rows = admin.app.locator("s-table-row")
+    with paused_worker(shop.stack):
+        for _ in range(2):
+            await shop.request_job(empty)
+        await admin.page.route("**/v1/jobs?*", make_short)
+        await admin.open("/jobs")
+        await expect(rows.get_by_text("Waiting", exact=True)).to_have_count(2)
+        await admin.app.get_by_role("button", name="Show more").click()
+        await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(3)
+    await expect(rows.get_by_text("Failed", exact=True)).to_have_count(3, timeout=60_000)
+    await expect(admin.app.get_by_role("button", name="Show more")).to_have_count(0)
 
+
+async def make_short(route: Route) -> None:
+    """Pages of two rows."""
+    await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+
+async def test_the_list_of_jobs_by_status_and_page_by_page(admin: AdminPage, shop: Shop) -> None:
     await admin.open("/jobs")
     await expect(admin.app.get_by_text("No jobs here")).to_be_visible()
     empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)

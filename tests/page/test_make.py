@@ -1,11 +1,12 @@
 """Make: choosing photos, the workflow's form, the price, and what is started."""
 
+import asyncio
 import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from backend.workflows import WORKFLOWS
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
@@ -132,6 +133,71 @@ async def test_own_photos_are_uploaded_and_each_refusal_is_at_its_file(
     await expect(admin.app.get_by_text("damaged or incomplete")).to_have_count(0)
     await confirm(admin)
     assert (await started_request(admin))["upload_image_url"]
+
+
+async def test_nothing_is_started_before_all_photos_are_uploaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    uploads: list[str] = []
+    may_go_on = asyncio.Event()
+
+    async def hold_second(route: Route) -> None:
+        uploads.append(route.request.url)
+        if len(uploads) == 2:
+            await may_go_on.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/uploads", hold_second)
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    files = [photo("tee_navy"), photo("tee_white")]
+    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
+    await expect(admin.app.get_by_text("1 photo × 1 credit")).to_have_count(2)
+    await expect(start(admin)).to_be_disabled()
+    may_go_on.set()
+    await expect(start(admin)).to_be_enabled()
+    await expect(admin.app.get_by_text("2 photos × 1 credit")).to_have_count(2)
+
+
+async def test_a_photo_that_could_not_be_uploaded_can_be_added_again(
+    admin: AdminPage, shop: Shop
+) -> None:
+    async def lose(route: Route) -> None:
+        await route.abort()
+
+    await admin.page.route("**/v1/uploads", lose, times=1)
+    admin.problems.allow("failed POST /v1/uploads")
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    zone = admin.app.locator("s-drop-zone input[type=file]")
+    await zone.set_input_files(photo("tee_navy"))
+    await expect(admin.app.get_by_text("can't be reached at the moment")).to_be_visible()
+    await zone.set_input_files([])  # otherwise it is no change for the browser
+    await zone.set_input_files(photo("tee_navy"))
+    await expect(admin.app.get_by_text("1 photo × 1 credit")).to_have_count(2)
+    await expect(admin.app.get_by_text("can't be reached at the moment")).to_have_count(0)
+    await expect(admin.app.get_by_role("button", name="Remove tee_navy.jpg")).to_have_count(1)
+
+
+async def test_a_product_of_many_tags_is_chosen_as_any_other(admin: AdminPage, shop: Shop) -> None:
+    """Its tags are too long to guess its category."""
+    tags = [f"{number:03} a rather long tag" for number in range(250)]
+    picture = photo("tee_navy")
+    shop.stack.shopify.create_product(shop.domain, "Navy tee", picture, tags=tags)
+    admin.problems.allow("422 GET /v1/garment-categories")
+    await admin.open("/make")
+    await admin.app.get_by_role("button", name="Choose products").click()
+    async with admin.page.expect_response("**/v1/garment-categories?*"):
+        await admin.pick("Navy tee")
+    await expect(admin.app.get_by_text("1 product × 1 credit")).to_have_count(2)
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+
+
+async def test_a_link_that_names_no_workflow_opens_the_usual_form(admin: AdminPage) -> None:
+    await admin.open("/make?workflow=constructor")
+    kind = admin.app.get_by_label("Kind of image", exact=True)
+    await expect(kind).to_have_value("catalog-image")
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,30 @@ async def test_own_photos_that_could_not_be_paid_are_counted(admin: AdminPage, s
     await confirm(admin)
     await expect(admin.app.get_by_text("1 of 2 photos were started.")).to_be_visible()
     await expect(notice(admin, "Not enough credits").first).to_be_visible()
+    await expect(section(admin, "Price")).to_contain_text("1 photo × 1 credit")
+    await expect(admin.app.get_by_role("button", name="Remove tee_navy.jpg")).to_have_count(0)
     await grant(shop, 1)
     await admin.app.get_by_role("button", name="Try again").click()
-    await admin.page.wait_for_url("**/jobs")
+    await admin.page.wait_for_url("**/jobs/*")
+    assert (await admin.call("GET", "/v1/jobs"))["count"] == 2
+
+
+async def test_photos_that_were_started_are_not_paid_again_with_a_changed_form(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await grant(shop, 1)
+    admin.problems.allow("402 POST /v1/catalog-image")
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    files = [photo("tee_navy"), photo("tee_white")]
+    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
+    await expect(section(admin, "Price")).to_contain_text("2 photos × 1 credit")
+    await confirm(admin)
+    await expect(admin.app.get_by_text("1 of 2 photos were started.")).to_be_visible()
+    await grant(shop, 5)
+    await admin.app.get_by_label("Margin").fill("12")
+    await confirm(admin)
+    await admin.page.wait_for_url("**/jobs/*")
     assert (await admin.call("GET", "/v1/jobs"))["count"] == 2
 
 
@@ -269,6 +290,25 @@ async def test_a_refused_order_can_be_repeated(admin: AdminPage) -> None:
     await expect(admin.app.get_by_text("Shopify does not respond")).to_be_visible()
     await expect(admin.app.get_by_role("button", name="Try again")).to_be_visible()
     await expect(admin.app.get_by_role("button", name="Buy 100 credits")).to_be_enabled()
+
+
+async def test_an_order_whose_answer_was_lost_is_repeated_with_its_key(admin: AdminPage) -> None:
+    """So that Shopify is asked for one charge only."""
+    keys: list[str | None] = []
+
+    async def lose(route: Route) -> None:
+        keys.append(await route.request.header_value("Idempotency-Key"))
+        await (route.abort() if len(keys) == 1 else route.continue_())
+
+    await admin.page.route("**/v1/purchases", lose)
+    admin.problems.allow("failed POST /v1/purchases")
+    await admin.open("/plan")
+    buy = admin.app.get_by_role("button", name="Buy 100 credits")
+    await buy.click()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    await buy.click()
+    await admin.page.wait_for_url("**/charges/*")
+    assert keys[0] and keys == [keys[0]] * 2
 
 
 async def test_credits_that_come_after_the_return_appear_by_themselves(

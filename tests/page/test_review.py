@@ -18,8 +18,10 @@ from tests.page.accessibility import (
     tab_to,
 )
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import error
 from tests.page.shops import Shop
 from tests.page.web_server import WebServer
+from tests.page.worker import paused_worker
 from tests.wait import wait_until
 
 SMALL = [{"size": 256, "format": "webp"}]
@@ -98,6 +100,76 @@ async def test_what_is_dismissed_comes_back_by_undo_and_from_its_own_list(
     await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
     await show(admin, "waiting")
     await expect(card(admin, "Dress floral")).to_be_visible()
+
+
+async def test_each_decision_is_undone_by_its_own_toast_also_on_another_list(
+    admin: AdminPage, jobs: list[str]
+) -> None:
+    await admin.open()
+    await card(admin, "Tee white").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee white")).to_have_count(0)
+    await card(admin, "Dress floral").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Dress floral")).to_have_count(0)
+    undo = admin.toasts.get_by_role("button", name="Undo")
+    await undo.first.click()
+    await expect(card(admin, "Tee white")).to_be_visible()
+    await expect(queue(admin).get_by_role("listitem")).to_have_count(2)
+    await show(admin, "dismissed")
+    await expect(card(admin, "Dress floral")).to_be_visible()
+    await undo.click()
+    await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
+
+
+async def test_an_undo_that_succeeds_later_leaves_no_error(admin: AdminPage, shop: Shop) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+
+    async def refuse_deletion(route: Route) -> None:
+        if route.request.method == "DELETE":
+            await route.fulfill(status=503, json=error("DATABASE_UNAVAILABLE"))
+        else:
+            await route.continue_()
+
+    await admin.page.route("**/dismissal", refuse_deletion)
+    admin.problems.allow("503 DELETE .*/dismissal")
+    await admin.open()
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await admin.toasts.get_by_role("button", name="Undo").click()
+    await expect(admin.app.get_by_text("Atelier can't be reached")).to_be_visible()
+    await admin.page.unroute("**/dismissal")
+    await admin.app.get_by_role("button", name="Try again").click()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
+
+
+async def test_what_was_published_elsewhere_is_not_called_dismissed(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """In another tab, or by somebody else in the shop."""
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("409 POST .*/dismissal")
+    await admin.open()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    [image] = (await shop.call("GET", f"/v1/jobs/{job}")).json()["result"]
+    wanted = {"artifacts": [{"sha256": image["meta"]["sha256"]}]}
+    await shop.call("POST", f"/v1/jobs/{job}/publication", json=wanted)
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee navy")).to_contain_text("on the product already")
+    await expect(admin.toasts).to_have_count(0)
+
+
+async def test_while_images_are_being_removed_they_are_not_called_published(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("409 POST .*/publication")
+    await admin.open()
+    publish = card(admin, "Tee navy").get_by_role("button", name="Publish Tee navy")
+    with paused_worker(shop.stack):
+        await publish.click()
+        await admin.toasts.get_by_role("button", name="Undo").click()
+        await publish.click()
+        await expect(card(admin, "Tee navy")).to_contain_text("still being removed from it")
+    await expect(admin.toasts).to_have_count(0)
 
 
 async def test_what_cannot_be_published_stays_with_its_reason(
@@ -249,14 +321,68 @@ async def test_an_error_says_how_to_find_it_and_can_be_tried_again(
     await expect(banner).to_have_count(0)
 
 
-async def test_more_cards_are_read_on_request(admin: AdminPage, shop: Shop) -> None:
-    """The pages are those of the API; only their size is smaller here."""
-    for garment in ("tee_navy", "tee_white", "dress_floral"):
-        await shop.finished_job(garment, outputs=SMALL)
+async def test_an_error_goes_with_the_list_that_could_not_be_loaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=500, json=error("INTERNAL_ERROR"))
 
-    async def make_short(route: Route) -> None:
-        await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+    await admin.page.route("**/v1/review?*", fail, times=1)
+    admin.problems.allow("500 GET /v1/review")
+    await admin.open()
+    await expect(admin.app.get_by_text("The list can't be loaded")).to_be_visible()
+    await show(admin, "dismissed")
+    await expect(admin.app.get_by_text("Nothing is dismissed")).to_be_visible()
+    await expect(admin.app.get_by_text("The list can't be loaded")).to_have_count(0)
 
+
+async def test_jobs_that_have_not_begun_are_in_progress_and_not_looked_at(
+    admin: AdminPage, shop: Shop
+) -> None:
+    with paused_worker(shop.stack):
+        await shop.request_job(shop.product())
+        await admin.open()
+        await expect(admin.app.get_by_text("1 of 4 steps done")).to_be_visible()
+        await admin.app.get_by_role("link", name="In progress").click()
+        await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(1)
+
+
+async def test_the_list_is_loaded_again_after_the_pictures_have_expired(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """Their addresses work for ten minutes at least; so a return after nine reads new ones."""
+    await admin.open()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+    await admin.make("hidden")
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.make("visible")
+    await expect(card(admin, "Tee navy")).to_have_count(0)
+    await admin.make("hidden")
+    await admin.frame.evaluate("const now = Date.now; Date.now = () => now() + 600_000")
+    await admin.make("visible")
+    await expect(card(admin, "Tee navy")).to_be_visible()
+
+
+async def make_short(route: Route) -> None:
+    """Pages of two cards. They are those of the API; only their size is smaller here."""
+    await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
+
+
+async def test_the_next_cards_come_when_all_that_are_shown_are_decided(
+    admin: AdminPage, jobs: list[str]
+) -> None:
+    await admin.page.route("**/v1/review?*", make_short)
+    await admin.open()
+    await expect(queue(admin).get_by_role("listitem")).to_have_count(2)
+    for title in ("Tee white", "Dress floral"):
+        await card(admin, title).get_by_role("button", name="Not this one").click()
+    await expect(card(admin, "Tee navy")).to_be_visible()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_have_count(0)
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+
+
+async def test_more_cards_are_read_on_request(admin: AdminPage, jobs: list[str]) -> None:
     await admin.page.route("**/v1/review?*", make_short)
     await admin.open()
     await expect(queue(admin).get_by_role("listitem")).to_have_count(2)

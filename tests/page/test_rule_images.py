@@ -1,5 +1,6 @@
 """The further images of a rule: an entry of the catalog or an upload, kept for many jobs."""
 
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import expect
@@ -109,6 +110,21 @@ async def test_a_rule_keeps_an_uploaded_background(admin: AdminPage, shop: Shop)
     again = (await saved_rule(shop))["parameters"]
     assert again["background_upload_key"] == parameters["background_upload_key"]
     assert again["shadow"] == "none"
+
+
+async def test_a_file_that_is_no_picture_does_not_put_the_rules_picture_in_doubt(
+    admin: AdminPage, shop: Shop, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    await opened(admin)
+    await admin.app.get_by_label("What it makes").select_option("background-swap-with-image")
+    zone = admin.app.locator("s-drop-zone input[type=file]")
+    await zone.set_input_files(photo("tee_white"))
+    await expect(admin.app.get_by_text("The picture is uploaded")).to_be_visible()
+    await zone.set_input_files(tmp_path / "notes.txt")
+    await expect(admin.app.get_by_text("Some files were left out")).to_be_visible()
+    await expect(admin.app.get_by_text("This picture is no longer there.")).to_have_count(0)
+    await admin.discard()
 
 
 async def test_an_empty_catalog_leads_from_a_rule_to_its_generator(

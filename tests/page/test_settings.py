@@ -136,6 +136,31 @@ async def test_a_rule_keeps_what_its_workflow_describes_within(
     assert kept["parameters"]["scene"]["place"] == "nature"
 
 
+async def test_what_is_typed_while_a_save_is_under_way_is_kept(
+    admin: AdminPage, shop: Shop
+) -> None:
+    may_save = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "PUT":
+            await may_save.wait()
+        await route.continue_()
+
+    await opened(admin)
+    await admin.page.route("**/v1/settings", hold)
+    limit = admin.app.get_by_label("Daily limit")
+    await limit.fill("250")
+    await admin.save()
+    await limit.fill("300")
+    may_save.set()
+    await expect(admin.toasts).to_have_text("Settings saved")
+    await expect(limit).to_have_value("300")
+    assert (await saved(shop))["daily_credit_cap"] == 250
+    await admin.save()
+    await expect(admin.save_bar).to_be_hidden()
+    assert (await saved(shop))["daily_credit_cap"] == 300
+
+
 async def test_somebody_elses_save_is_not_overwritten(admin: AdminPage, shop: Shop) -> None:
     await opened(admin)
     await admin.app.get_by_label("Daily limit").fill("7")

@@ -1,10 +1,11 @@
 """The page's shell in a browser: who may frame it, where its token goes, and how it is reached."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from html import escape
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from backend.dev.stack import Stack
 from tests.page.admin_page import AdminPage
@@ -18,6 +19,18 @@ JWT = "eyJ"  # how the header of each session token begins
 STALE = "401 GET /v1/"
 UNREACHABLE = "net::ERR_CONNECTION_REFUSED"
 LONGEST_DELAY = 60_000  # milliseconds; the page waits longer after each attempt
+SMALL = [{"size": 256, "format": "webp"}]
+# The body of the next answer at the path breaks off.
+CUT_OFF = """(path) => {
+  const whole = globalThis.fetch;
+  globalThis.fetch = async (asked, options) => {
+    const answer = await whole(asked, options);
+    if (asked !== path) return answer;
+    globalThis.fetch = whole;
+    const broken = new ReadableStream({ start: (body) => body.error(new TypeError("cut off")) });
+    return new Response(broken, { status: answer.status, headers: answer.headers });
+  };
+}"""
 
 
 @pytest.fixture
@@ -146,7 +159,79 @@ async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) ->
     await admin.page.wait_for_url("**/apps/atelier/jobs")
 
 
+async def test_the_menu_loads_the_screen_that_is_open_again(admin: AdminPage, shop: Shop) -> None:
+    """And keeps what was typed."""
+    await admin.open()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.home.click()
+    await expect(admin.app.get_by_role("listitem", name="Tee navy")).to_be_visible()
+    await admin.menu("Make images").click()
+    await admin.app.get_by_label("Margin").fill("12")
+    async with admin.page.expect_response("**/v1/operations"):
+        await admin.menu("Make images").click()
+    await expect(admin.app.get_by_label("Margin")).to_have_value("12")
+
+
+# Leaving
+
+
+async def test_a_screen_that_was_left_asks_for_nothing_more(admin: AdminPage, shop: Shop) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    may_publish = await held(admin, f"**/v1/jobs/{job}/publication")
+    await admin.open(f"/jobs/{job}")
+    await admin.app.get_by_role("button", name="Publish").click()
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    asked: list[str] = []
+    admin.page.on("request", lambda request: asked.append(request.url))
+    async with admin.page.expect_response("**/publication"):
+        may_publish.set()
+    await admin.call("GET", "/v1/settings")
+    assert [url for url in asked if job in url] == []
+
+
+async def test_an_answer_that_comes_late_does_not_lead_to_another_screen(
+    admin: AdminPage, shop: Shop
+) -> None:
+    number = shop.product().gid.rsplit("/", 1)[1]
+    may_start = await held(admin, "**/v1/catalog-image")
+    await admin.open(f"/make?id={number}")
+    await admin.app.locator("s-section").get_by_role("button", name="Make images").click()
+    await admin.app.locator("#confirm").get_by_role("button", name="Make images").click()
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    async with admin.page.expect_response("**/v1/catalog-image"):
+        may_start.set()
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.title).to_have_text("Settings")
+    assert admin.page.url.endswith("/settings")
+
+
+async def held(admin: AdminPage, pattern: str) -> asyncio.Event:
+    """Hold the answers of these requests until the event is set: the network is slow."""
+    may_go = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_go.wait()
+        await route.continue_()
+
+    await admin.page.route(pattern, hold)
+    return may_go
+
+
 # Without the web process
+
+
+async def test_a_connection_that_ends_within_an_answer_is_waited_for(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await admin.open("/jobs")
+    await admin.loaded()
+    await admin.frame.evaluate(CUT_OFF, "/v1/settings")
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_have_value("1000")
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
 
 
 async def test_the_page_outlives_the_web_process_and_goes_on_by_itself(

@@ -1,17 +1,20 @@
 """Webhooks: endpoints are added, tested, changed and deleted, with their secrets and logs."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.backend.webhook_endpoints.receiver import Receiver, answer, open_receiver
 from tests.page import api_answers
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
 from tests.page.shops import Shop
+from tests.wait import wait_until
 
 PAGE = "/webhook-endpoints"
 API = "/v1/webhook-endpoints"
@@ -137,6 +140,74 @@ async def test_an_endpoint_is_changed_switched_off_and_on(admin: AdminPage, shop
     await expect(admin.app.get_by_text("You switched it off.")).to_have_count(0)
     [changed] = await endpoints(shop)
     assert changed["enabled"]
+
+
+async def test_what_is_typed_while_an_endpoint_is_saved_is_kept_and_belongs_to_it(
+    admin: AdminPage, shop: Shop
+) -> None:
+    may_save = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            await may_save.wait()
+        await route.continue_()
+
+    await admin.page.route(f"**{API}", hold)
+    await admin.open(PAGE)
+    await admin.action("Add endpoint").click()
+    await admin.app.get_by_label("Address").fill("https://hooks.example.com/a")
+    await admin.save()
+    description = admin.app.get_by_label("Description")
+    await description.fill("The warehouse")
+    may_save.set()
+    await expect(admin.toasts).to_have_text("Endpoint saved")
+    await expect(description).to_have_value("The warehouse")
+    await admin.save()
+    await expect(admin.save_bar).to_be_hidden()
+    [added] = await endpoints(shop)
+    assert added["description"] == "The warehouse"
+
+
+async def test_another_endpoint_is_not_changed_while_one_is_being_typed(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await add(shop, "https://hooks.example.com/a")
+    await admin.open(PAGE)
+    await expect(button(admin, "Change https")).to_be_enabled()
+    await admin.action("Add endpoint").click()
+    await admin.app.get_by_label("Address").fill("https://hooks.example.com/new")
+    await expect(button(admin, "Change https")).to_be_disabled()
+    await expect(admin.app.get_by_label("Address")).to_have_value("https://hooks.example.com/new")
+    await admin.discard()
+    await expect(button(admin, "Change https")).to_be_enabled()
+
+
+async def test_deliveries_are_not_read_while_nobody_looks(admin: AdminPage, shop: Shop) -> None:
+    added = await add(shop, "https://hooks.example.com/a")
+    path = f"{API}/{added['id']}/deliveries"
+    delivery = {
+        "id": "d1",
+        "event_type": "endpoint.test",
+        "status": "pending",
+        "attempts": 0,
+        "created_at": "2026-03-01T12:00:00Z",
+        "next_attempt_at": None,
+        "response_status": None,
+        "response_ms": None,
+        "error": None,
+        "latest_attempts": [],
+    }
+    await api_answers.answer(admin, path, {"deliveries": [delivery]})
+    read: list[str] = []
+    admin.page.on("response", lambda response: read.append(urlsplit(response.url).path))
+    await admin.open(PAGE)
+    await button(admin, "Show the deliveries").click()
+    await wait_until(lambda: read.count(path) == 2)
+    await admin.make("hidden")
+    await asyncio.sleep(3)  # it is read every two seconds
+    assert read.count(path) == 2
+    await admin.make("visible")
+    await wait_until(lambda: read.count(path) == 3)
 
 
 async def test_an_endpoint_has_a_description_and_a_limit_of_few_credits(

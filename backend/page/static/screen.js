@@ -1,5 +1,5 @@
 // Shows one screen: its state in one object, what changes it, and one place that draws it.
-import { ApiError, onAuthorizing, pause, request } from "./api.js";
+import { ApiError, onAuthorizing, pause, request, visibleAgain } from "./api.js";
 import { render } from "./elements.js";
 
 /** @import { VNode } from "preact" */
@@ -7,8 +7,9 @@ import { render } from "./elements.js";
 /** @import { Route } from "./router.js" */
 
 /**
- * What went wrong, how to repeat it, and when the page does so by itself.
- * @typedef {{ error: ApiError, again: () => void, retriesAt: Date | null }} Failure
+ * What went wrong, how to repeat it, and when the page does so by itself. `of` is what failed:
+ * "load", or the name of an action.
+ * @typedef {{ error: ApiError, of: string, again: () => void, retriesAt: Date | null }} Failure
  */
 /**
  * What each screen's state has besides its own: `authorizing` while the shop's tokens are renewed.
@@ -18,7 +19,7 @@ import { render } from "./elements.js";
  * What `load` and the actions of a screen work with. `set` merges a change and draws. `read` gets
  * JSON from the API, and `answer` also the response's headers; their errors may be left to the
  * screen. `signal` is aborted when the merchant leaves the screen, or loads it again. `go` leads to
- * another of the page's paths.
+ * another of the page's paths. After the screen was left, `set`, `reload` and `go` do nothing.
  * @template S
  * @typedef {object} Context
  * @property {Route} route
@@ -34,7 +35,8 @@ import { render } from "./elements.js";
  * A screen: its state before anything is loaded; `load`, which may go on for as long as the screen
  * is shown; what the merchant can do; and what it looks like. An `ApiError` of `load` becomes the
  * state's `failure`, and `load` is repeated if the error passes by itself; so keep in the state
- * what has been loaded. An `ApiError` of an action becomes the `failure` too.
+ * what has been loaded. An `ApiError` of an action becomes the `failure` too. It goes when the same
+ * is tried again.
  * @template {object} S
  * @template {Record<string, (...parameters: any[]) => unknown>} A
  * @typedef {object} Screen
@@ -45,6 +47,7 @@ import { render } from "./elements.js";
  */
 
 const LONGEST_DELAY = 30_000; // ms between two attempts to load
+const FRESH = 540_000; // ms; the pictures' addresses are valid for at least ten minutes
 
 /**
  * The same screen, with its types inferred.
@@ -55,17 +58,18 @@ const LONGEST_DELAY = 30_000; // ms between two attempts to load
 export const defineScreen = (screen) => screen;
 
 /**
- * Draw the screen in `root` and load it. Returns the function that leaves it: nothing that is
- * still under way draws after that.
+ * Draw the screen in `root` and load it. Returns what loads it again, and what leaves it: nothing
+ * that is still under way draws after that.
  * @template {object} S
  * @template {Record<string, (...parameters: any[]) => unknown>} A
  * @param {Screen<S, A>} screen
  * @param {{ route: Route, root: HTMLElement, go: (path: string) => void }} place
- * @returns {() => void}
+ * @returns {{ leave: () => void, reload: () => void }}
  */
 export function openScreen(screen, { route, root, go }) {
   const leaving = new AbortController();
   let loading = new AbortController();
+  let loadedAt = Date.now();
   let attempts = 0;
   /** @type {CommonState & S} */
   let state = { route, failure: null, authorizing: false, ...screen.initial(route) };
@@ -82,7 +86,7 @@ export function openScreen(screen, { route, root, go }) {
     route,
     signal,
     set,
-    go,
+    go: (path) => leaving.signal.aborted || go(path),
     reload,
     state: () => state,
     answer: (path, headers) => get(path, signal, headers),
@@ -99,11 +103,27 @@ export function openScreen(screen, { route, root, go }) {
     return answer;
   }
 
+  /** What failed is tried again. @param {string} name */
+  function forgetFailure(name) {
+    if (state.failure?.of === name) change({ failure: null });
+  }
+
   function reload() {
+    if (leaving.signal.aborted) return; // nobody would stop it
+    forgetFailure("load");
     loading.abort();
     loading = new AbortController();
+    loadedAt = Date.now();
     attempts = 0;
     void load(loading.signal);
+  }
+
+  /** Load again what is old when the merchant comes back to it. */
+  async function refresh() {
+    while (!leaving.signal.aborted) {
+      await visibleAgain(leaving.signal);
+      if (Date.now() - loadedAt > FRESH) reload();
+    }
   }
 
   /** @param {AbortSignal} signal */
@@ -111,23 +131,18 @@ export function openScreen(screen, { route, root, go }) {
     while (!signal.aborted) {
       try {
         await screen.load(contextWith(signal));
-        if (!signal.aborted && state.failure?.retriesAt) change({ failure: null });
+        if (!signal.aborted) forgetFailure("load");
         return;
       } catch (thrown) {
         if (signal.aborted) return;
         const error = apiErrorOf(thrown);
         const delay = error.kind === "error" ? null : delayBefore(++attempts, error.retryAfter);
         const retriesAt = delay === null ? null : new Date(Date.now() + delay);
-        change({ failure: { error, again: loadAgain, retriesAt } });
+        change({ failure: { error, of: "load", again: reload, retriesAt } });
         if (delay === null) return;
         await pauseOrOnline(delay, signal);
       }
     }
-  }
-
-  function loadAgain() {
-    change({ failure: null });
-    reload();
   }
 
   /** Each action, with its `ApiError` as the state's failure. */
@@ -136,14 +151,14 @@ export function openScreen(screen, { route, root, go }) {
     const guarded = entries.map(([name, action]) => {
       /** @param {any[]} parameters */
       async function run(...parameters) {
+        forgetFailure(name);
         try {
           return await action(...parameters);
         } catch (thrown) {
-          const again = () => {
-            change({ failure: null });
-            void run(...parameters);
-          };
-          return change({ failure: { error: apiErrorOf(thrown), again, retriesAt: null } });
+          if (leaving.signal.aborted) return undefined;
+          const again = () => void run(...parameters);
+          const error = apiErrorOf(thrown);
+          return change({ failure: { error, of: name, again, retriesAt: null } });
         }
       }
       return [name, run];
@@ -155,10 +170,11 @@ export function openScreen(screen, { route, root, go }) {
   onAuthorizing((authorizing) => change({ authorizing }));
   set({});
   void load(loading.signal);
-  return () => {
+  void refresh();
+  return { reload, leave() {
     leaving.abort();
     loading.abort();
-  };
+  } };
 }
 
 /**

@@ -26,7 +26,7 @@ export const ENGLISH = /** @type {const} */ ({
   "state.limited": "Too many requests at once",
   "state.session": "Shopify has not confirmed your session yet",
   "state.retries": "The page tries again at {time}. What you see may be out of date.",
-  "state.notDone": "Your last change was not carried out.",
+  "state.notDone": "Atelier has not confirmed your last change.",
   "state.authorizing": "Connecting to your shop",
   "state.authorizing.details": "Shopify is giving Atelier access again. This takes a few seconds.",
   "state.request": "Request ID for support: {id}",
@@ -68,7 +68,8 @@ export const ENGLISH = /** @type {const} */ ({
   "error.JOB_ALREADY_FINISHED": "This job has finished already.",
   "error.BATCH_ALREADY_FINISHED": "This batch has finished already.",
   "error.BATCH_NOTHING_TO_RETRY": "Nothing in this batch has failed.",
-  "error.ALREADY_PUBLISHED": "These images are published already.",
+  "error.ALREADY_PUBLISHED":
+    "These images are on the product already, or are still being removed from it.",
   "error.PREVIEW_NOT_PUBLISHABLE": "A preview cannot be published.",
   "error.JOB_HAS_NO_PRODUCT": "This job was made from a photo of your own, without a product.",
   "error.PRODUCT_NOT_FOUND": "The product was deleted in Shopify.",
@@ -313,6 +314,8 @@ export const calendarDay = (date) =>
 /**
  * The time of day, to the second.
  * @param {string | Date} at
+ * @param {boolean} [hasDay] Whether the day comes with it.
  */
-export const clock = (at) =>
-  new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(new Date(at));
+export const clock = (at, hasDay = false) =>
+  new Intl.DateTimeFormat(language,
+    { timeStyle: "medium", ...(hasDay ? { dateStyle: "medium" } : {}) }).format(new Date(at));

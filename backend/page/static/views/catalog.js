@@ -175,7 +175,7 @@ const tabs = (shown, act) =>
 /** @param {CommonState & CatalogState} state @param {CatalogActions} act */
 function entries(state, act) {
   if (!state.entries) return skeletonCards({ count: 4, height: "360px", columns: COLUMNS });
-  if (state.entries.length === 0) return nothing(state);
+  if (state.entries.length === 0) return state.next ? null : nothing(state);
   const style = { display: "grid", gap: "16px", gridTemplateColumns: COLUMNS };
   return h("div", { role: "list", style }, state.entries.map((each) =>
     h("div", { key: each.public_id, role: "listitem", "aria-label": each.name },

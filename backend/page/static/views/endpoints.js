@@ -50,7 +50,7 @@ export const endpointForm = ({ id, url, description, types, low }, refused, edit
         onInput: (event) => edit({ low: event.currentTarget.value }) })));
 
 /** @param {EndpointResponse} endpoint @param {State} state @param {WebhooksActions} act */
-export function endpointCard(endpoint, { busy, secret, log }, act) {
+export function endpointCard(endpoint, { busy, form, secret, log }, act) {
   const { id, url, description, event_types: types, credits_low_below: limit } = endpoint;
   return h("s-section", { key: id, heading: url },
     h("s-stack", { gap: "base" },
@@ -60,8 +60,8 @@ export function endpointCard(endpoint, { busy, secret, log }, act) {
         types ? list(types.map(eventName)) : text("webhooks.events.all")),
       isToldOfCredits(types) && h("s-text", { color: "subdued" },
         text("webhooks.low.shown", { limit })),
-      buttons(endpoint, { isBusy: busy === id, hasSecret: secret?.id === id,
-        hasLog: log?.id === id }, act),
+      buttons(endpoint, { isBusy: busy === id, isTyping: form !== null,
+        hasSecret: secret?.id === id, hasLog: log?.id === id }, act),
       secret?.id === id && secretField(secret),
       log?.id === id && deliveries(log, endpoint, act)));
 }
@@ -79,10 +79,10 @@ function condition({ enabled, disabled_reason: reason, failing_since: since }) {
 
 /**
  * @param {EndpointResponse} endpoint
- * @param {{ isBusy: boolean, hasSecret: boolean, hasLog: boolean }} shown
+ * @param {{ isBusy: boolean, isTyping: boolean, hasSecret: boolean, hasLog: boolean }} shown
  * @param {WebhooksActions} act
  */
-function buttons(endpoint, { isBusy, hasSecret, hasLog }, act) {
+function buttons(endpoint, { isBusy, isTyping, hasSecret, hasLog }, act) {
   const { id, url, enabled } = endpoint;
   /**
    * @param {WordKey} word @param {WordKey} name For screen readers, with the URL.
@@ -102,7 +102,7 @@ function buttons(endpoint, { isBusy, hasSecret, hasLog }, act) {
     button("webhooks.rotate", "webhooks.rotateThis", () => act.ask(endpoint),
       { commandFor: MODALS.rotate, command: "--show" }),
     button("webhooks.change", "webhooks.changeThis",
-      () => act.edit(formOf(endpoint))),
+      () => act.edit(formOf(endpoint)), { disabled: isBusy || isTyping }), // there is one form
     enabled
       ? button("webhooks.switchOff", "webhooks.switchOffThis", () => act.enable(id, false))
       : button("webhooks.switchOn", "webhooks.switchOnThis", () => act.enable(id, true)),

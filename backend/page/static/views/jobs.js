@@ -25,6 +25,7 @@ const STATUSES = /** @type {JobStatus[]} */ (["NOT_STARTED", "IN_PROGRESS", "SUC
 const UNFINISHED = ["NOT_STARTED", "IN_PROGRESS", "EXPANDING"];
 const NO_ROWS = { rows: null, next: null, isReadingMore: false };
 const ROWS_HEIGHT = "480px";
+const LIST_PAUSE = 10; // seconds
 
 export const jobs = defineScreen({
   /** @returns {ListState<JobSummary>} */
@@ -32,7 +33,7 @@ export const jobs = defineScreen({
   /** @param {Context<ListState<JobSummary>>} context */
   load: (context) => {
     const status = context.route.query.get("status");
-    return readList(context, `/v1/jobs?limit=50${status ? `&status=${status}` : ""}`, "jobs");
+    return followList(context, `/v1/jobs?limit=50${status ? `&status=${status}` : ""}`, "jobs");
   },
   /** @param {Context<ListState<JobSummary>>} context */
   actions: (context) => ({
@@ -59,7 +60,7 @@ export const batches = defineScreen({
   /** @returns {ListState<BatchResponse>} */
   initial: () => ({ ...NO_ROWS }),
   /** @param {Context<ListState<BatchResponse>>} context */
-  load: (context) => readList(context, "/v1/batches?limit=20", "batches"),
+  load: (context) => followList(context, "/v1/batches?limit=20", "batches"),
   /** @param {Context<ListState<BatchResponse>>} context */
   actions: (context) => ({ more: () => readMore(context, "batches") }),
   view: (state, act) =>
@@ -86,28 +87,41 @@ export const batch = defineScreen({
 });
 
 /**
- * @template Row
+ * Read the first page until all on it are finished. What was read after it stays.
+ * @template {{ public_id: string, status: string }} Row
  * @param {Context<ListState<Row>>} context
  * @param {string} path
  * @param {string} name Of the rows in the body.
  */
-async function readList({ answer, set }, path, name) {
-  const { body, headers } = await answer(path);
-  set({ rows: body[name], next: nextPage(headers) });
+async function followList(context, path, name) {
+  const { set, state } = context;
+  await poll(context, path, {
+    seconds: LIST_PAUSE,
+    onBody(/** @type {Record<string, Row[]>} */ body, headers) {
+      const found = body[name] ?? [];
+      const next = nextPage(headers);
+      const last = found.at(-1)?.public_id ?? "";
+      const older = next ? (state().rows ?? []).filter(({ public_id: id }) => id < last) : [];
+      set({ rows: [...found, ...older], next: older.length ? state().next : next });
+      return found.some(({ status }) => UNFINISHED.includes(status));
+    },
+  });
 }
 
 /**
  * @template Row
  * @param {Context<ListState<Row>>} context
  * @param {string} name
+ * @returns {Promise<void>}
  */
-async function readMore({ answer, set, state }, name) {
+async function readMore(context, name) {
+  const { answer, set, state } = context;
   const { next, rows } = state();
   if (!next) return;
   set({ isReadingMore: true });
   try {
     const { body, headers } = await answer(next);
-    if (state().rows !== rows) return; // another list is shown by now
+    if (state().rows !== rows) return await readMore(context, name); // read anew meanwhile
     set({ rows: [...(rows ?? []), ...body[name]], next: nextPage(headers) });
   } finally {
     set({ isReadingMore: false });
@@ -131,11 +145,25 @@ async function followBatch(context) {
   });
 }
 
-/** @param {Context<BatchState>} context */
-function readItems(context) {
-  const { status } = context.state();
-  const filter = status && `&status=${status}`;
-  return readList(context, `/v1/batches/${context.route.id}/items?limit=50${filter}`, "items");
+/** Read the batch's products, as many as are shown. */
+/** @param {Context<BatchState>} context @returns {Promise<unknown>} */
+async function readItems(context) {
+  const { answer, route, set, state } = context;
+  const { rows: shown, status } = state();
+  const count = shown?.length ?? 0;
+  const limit = Math.min(Math.max(count, 50), 200); // the API's most
+  /** @type {BatchItemResponse[]} */
+  const rows = [];
+  /** @type {string | null} */
+  let next = `/v1/batches/${route.id}/items?limit=${limit}${status && `&status=${status}`}`;
+  do {
+    const { body, headers } = await answer(next);
+    rows.push(...body.items);
+    next = nextPage(headers);
+  } while (next && rows.length < count);
+  if (state().status !== status) return; // others are wanted by now
+  if (state().rows !== shown) return readItems(context); // there are more by now
+  set({ rows, next });
 }
 
 /** @param {Context<BatchState>} context */

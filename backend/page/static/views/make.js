@@ -75,7 +75,7 @@ function productsIn(query) {
 /** The workflow that a link names. @param {URLSearchParams} query */
 function workflowIn(query) {
   const named = query.get("workflow") ?? "";
-  return named in FORMS ? named : "catalog-image";
+  return Object.hasOwn(FORMS, named) ? named : "catalog-image";
 }
 
 /** @param {MakeContext} context */
@@ -137,10 +137,7 @@ function actions(context) {
       change({ products, source: "products", guess: undefined, problems: {} });
       const [product] = selected;
       if (!product || selected.length > 1) return compare();
-      const words = new URLSearchParams(
-        { product_type: product.productType, tags: [product.tags].flat().join() });
-      const { guess } = /** @type {GarmentCategoriesResponse} */ (
-        await context.read(`/v1/garment-categories?${words}`));
+      const guess = await guessFor(context, product.productType, [product.tags].flat().join());
       if (state().products !== products) return;
       set({ guess });
       await compare();
@@ -153,11 +150,12 @@ function actions(context) {
     },
     /** @param {readonly File[]} files */
     async addPhotos(files) {
-      const known = state().photos.map(({ file }) => file);
-      const added = files.filter((file) => !known.some((other) => isSame(file, other)));
-      const photos = added.slice(0, MAX_PHOTOS - known.length).map(newPhoto);
+      const kept = state().photos.filter(({ file, error }) => // one that failed may come again
+        !error || !files.some((other) => isSame(file, other)));
+      const added = files.filter((file) => !kept.some((photo) => isSame(file, photo.file)));
+      const photos = added.slice(0, MAX_PHOTOS - kept.length).map(newPhoto);
       const problems = photos.length < added.length ? { source: text("make.tooMany") } : {};
-      change({ photos: [...state().photos, ...photos], problems });
+      change({ photos: [...kept, ...photos], problems });
       for (const photo of photos) {
         const uploaded = await upload(photo);
         const shown = state().photos.map((each) => (each === photo ? uploaded : each));
@@ -189,10 +187,13 @@ function actions(context) {
       if (!Object.keys(problems).length) confirmation().showOverlay();
     },
     async start() {
+      if (state().isSending) return;
       set({ isSending: true });
       try {
-        go(await started(state(), (done, all) =>
-          set({ problems: { source: text("make.partly", { done, all }) } })));
+        go(await started(state(), (begun, all) => set({
+          photos: state().photos.filter((each) => !begun.includes(each)),
+          problems: { source: text("make.partly", { done: begun.length, all }) },
+        })));
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         if (error.required) set({ credits: await readCredits(context) });
@@ -204,6 +205,19 @@ function actions(context) {
       }
     },
   };
+}
+
+/** The category that a product's words name. It is advice: undefined if it can't be read. */
+/** @param {MakeContext} context @param {string} productType @param {string} tags */
+async function guessFor({ read }, productType, tags) {
+  const words = new URLSearchParams({ product_type: productType, tags });
+  try {
+    const path = `/v1/garment-categories?${words}`;
+    return /** @type {GarmentCategoriesResponse} */ (await read(path)).guess;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return undefined;
+  }
 }
 
 const confirmation = () =>
@@ -249,8 +263,8 @@ function refusalsOf({ code, detail }, workflow) {
 /**
  * Start the job, the jobs or the batch.
  * @param {MakeState} state
- * @param {(done: number, all: number) => void} onPart Called when only the first jobs could be
- *   started; the same request goes on with the others.
+ * @param {(begun: OwnPhoto[], all: number) => void} onPart Called when only the first photos' jobs
+ *   could be started, and not those of the others.
  * @returns {Promise<string>} the path of what was started
  */
 async function started(state, onPart) {
@@ -265,8 +279,8 @@ async function started(state, onPart) {
     const ready = photos.filter((photo) => photo.key);
     const jobs = [];
     for (const [i, { key: uploadKey }] of ready.entries()) {
-      jobs.push(await job({ upload_key: uploadKey }, `${key}-${i}`).catch((error) => {
-        if (i > 0) onPart(i, ready.length);
+      jobs.push(await job({ upload_key: uploadKey }, `${key}-${uploadKey}`).catch((error) => {
+        if (i > 0) onPart(ready.slice(0, i), ready.length);
         throw error;
       }));
     }
@@ -283,7 +297,8 @@ async function started(state, onPart) {
 
 /** @param {CommonState & MakeState} state @param {MakeActions} act */
 function view(state, act) {
-  const { credits, operations, isSending, source, workflow } = state;
+  const { credits, operations, isSending, photos, source, workflow } = state;
+  const isUploading = source === "files" && photos.some(({ key, error }) => !key && !error);
   return h("s-page", { heading: text("nav.make") },
     h("s-link", { slot: "breadcrumb-actions", href: "/" }, text("nav.review")),
     balanceBadges(credits),
@@ -301,8 +316,8 @@ function view(state, act) {
         h("s-box", { accessibilityRole: "status" }, price(state)),
         notEnough(state),
         h("s-stack", { direction: "inline" },
-          h("s-button", { variant: "primary", loading: isSending, disabled: !operations,
-            onClick: act.ask }, text("make.start"))))),
+          h("s-button", { variant: "primary", loading: isSending,
+            disabled: !operations || isUploading, onClick: act.ask }, text("make.start"))))),
     h("s-modal", { id: "confirm", heading: text("make.confirm") },
       h("s-paragraph", null, price(state)),
       Object.keys(state.notes).length > 0 &&

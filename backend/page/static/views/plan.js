@@ -98,14 +98,19 @@ async function readAgain(context) {
 
 /** @param {PlanContext} context */
 function actions({ set }) {
+  /** An order keeps its key until it is known to have arrived. @type {Record<string, string>} */
+  const keys = {};
+
   /**
    * Shopify asks for the merchant's approval on a page of its own, outside of the frame.
    * @param {string} handle @param {string} path @param {Record<string, string>} body
    */
   async function order(handle, path, body) {
     set({ sending: handle });
+    const key = keys[handle] ??= newKey();
     try {
-      const { confirmation_url: url } = await call("POST", path, { body, key: newKey() });
+      const { confirmation_url: url } = await call("POST", path, { body, key });
+      delete keys[handle];
       set({ isSent: true });
       open(url, "_top");
     } finally {

@@ -184,8 +184,10 @@ function imagesSection(rule, { entries, isRefused, images: act }) {
     const chosen = chosenFor(rule.images, image);
     const found = chosen.entry && entries[chosen.entry.public_id];
     known[image.name] = found ? { ...chosen, entry: found } : chosen;
-    if ([field, image.entry, image.upload].some((each) => isRefused(`parameters.${each}`))) {
-      problems[field] = own[field] ?? text("image.refused");
+    if (isRefused(`parameters.${field}`)) {
+      problems[field] = own[field] ?? text("form.dropRejected");
+    } else if ([image.entry, image.upload].some((each) => isRefused(`parameters.${each}`))) {
+      problems[field] = text("image.refused");
     } else if (found === null && chosen.entry) notes[field] = text("image.refused");
     else if (found?.archived_at) notes[field] = text("settings.archived");
   }

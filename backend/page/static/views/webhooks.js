@@ -1,6 +1,6 @@
 // Webhooks: the servers of the merchant that get the shop's events. A form is saved by the save
 // bar; everything else happens at once.
-import { ApiError, call, newKey, nextPage, pause } from "../api.js";
+import { ApiError, call, newKey, nextPage, poll } from "../api.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { emptyState, skeletonCards, statusBanner } from "../states.js";
@@ -35,7 +35,7 @@ import { confirmations, endpointCard, endpointForm, isToldOfCredits } from "./en
 const PATH = "/v1/webhook-endpoints";
 const BAR = "webhooks-bar";
 const NEW = { id: "", url: "", description: "", types: [], low: "50" };
-const LOG_PAUSE = 2000; // ms between two readings while a delivery has not been tried
+const LOG_PAUSE = 2; // seconds between two readings while a delivery has not been tried
 
 /** @returns {WebhooksState} */
 const initial = () => ({
@@ -68,14 +68,18 @@ function actions(context) {
     }
   }
 
-  /** @param {Form} form */
+  /** @param {Form} form @returns {Promise<string>} the endpoint's ID */
   async function send({ id, url, description, types, low, key }) {
     const body = { url: url.trim(), description, event_types: types.length ? types : null,
       ...(isToldOfCredits(types) ? { credits_low_below: Number(low.trim() || NaN) } : {}) };
-    const endpoints = state().endpoints ?? [];
-    if (id) return put(await call("PATCH", `${PATH}/${id}`, { body }));
+    if (id) {
+      put(await call("PATCH", `${PATH}/${id}`, { body }));
+      return id;
+    }
     const { secret, ...added } = await call("POST", PATH, { body, key });
-    set({ endpoints: [...endpoints, added], secret: { id: added.id, secret, until: null } });
+    set({ endpoints: [...(state().endpoints ?? []), added],
+      secret: { id: added.id, secret, until: null } });
+    return added.id;
   }
 
   /** @param {EndpointResponse} changed */
@@ -98,8 +102,10 @@ function actions(context) {
       if (!form) return;
       set({ isSaving: true, failure: null });
       try {
-        await send(form);
-        discard();
+        const id = await send(form);
+        const { form: typed } = state();
+        if (typed === form) discard();
+        else if (typed) set({ form: { ...typed, id } }); // there are changes since
         shopify.toast.show(text("webhooks.saved"));
       } catch (error) { // the bar stays, and so does what was typed
         if (!(error instanceof ApiError) || !error.detail.length) throw error;
@@ -152,19 +158,21 @@ function actions(context) {
 
 /** Show the endpoint's log, and read it again until each delivery in it has been tried. */
 /** @param {WebhooksContext} context @param {string} id */
-async function followLog({ answer, set, signal, state }, id) {
+async function followLog(context, id) {
+  const { set, state } = context;
   const deliveries = state().log?.id === id ? state().log?.deliveries ?? null : null;
   /** @type {Log} */
   let log = { id, deliveries, next: null };
   set({ log });
-  while (!signal.aborted && state().log === log) {
-    const { body, headers } = await answer(`${PATH}/${id}/deliveries?limit=20`);
-    if (state().log !== log) return;
-    log = { id, deliveries: body.deliveries, next: nextPage(headers) };
-    set({ log });
-    if (!body.deliveries.some(isUntried)) return;
-    await pause(LOG_PAUSE, signal);
-  }
+  await poll(context, `${PATH}/${id}/deliveries?limit=20`, {
+    seconds: LOG_PAUSE,
+    onBody(/** @type {{ deliveries: DeliveryResponse[] }} */ body, headers) {
+      if (state().log !== log) return false;
+      log = { id, deliveries: body.deliveries, next: nextPage(headers) };
+      set({ log });
+      return body.deliveries.some(isUntried);
+    },
+  });
 }
 
 /** @param {DeliveryResponse} delivery */
