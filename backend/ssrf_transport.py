@@ -79,11 +79,7 @@ def certificates() -> ssl.SSLContext:
 
 
 class PublicInternet(httpx.AsyncBaseTransport):
-    """Sends https requests to public addresses on certain ports, and refuses all others.
-
-    It resolves names in threads of its own. The loop resolves two at once in a worker, and a
-    merchant's name whose servers are silent would keep Shopify's and Postgres's waiting.
-    """
+    """Sends https requests to public addresses on certain ports, and refuses all others."""
 
     def __init__(
         self,
@@ -131,12 +127,6 @@ class PublicInternet(httpx.AsyncBaseTransport):
             log.warning("address_refused", host=host, addresses=[str(each) for each in addresses])
             raise NotPublic(f"{host} is not on the public internet", request=request)
         return addresses
-
-    async def resolve_host(self, host: str) -> list[str]:
-        """The host's addresses from the system's resolver."""
-        look_up = functools.partial(socket.getaddrinfo, host, HTTPS_PORT, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self.threads, look_up)
-        return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
 def is_public(address: Address) -> bool:

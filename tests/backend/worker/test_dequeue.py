@@ -13,6 +13,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.core.buffers import JobStatusLogBuffer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 from backend import queue
