@@ -26,7 +26,7 @@ PENDING = "SELECT 1 FROM endpoint_deliveries WHERE status = 'pending' LIMIT 1"
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.promise("P62", "a killed worker loses no webhook", wanted="0 lost")
+@pytest.mark.promise("P63", "a killed worker loses no webhook", wanted="0 lost")
 async def test_killing_the_worker_loses_no_webhook(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
@@ -46,7 +46,7 @@ async def test_killing_the_worker_loses_no_webhook(
     received = Counter(receiver.ids())
     lost = {row["event_id"] for row in events} - set(received)
     record_promise(
-        "P62",
+        "P63",
         f"{len(lost)} of {len(events)} lost in {KILLS} kills, {before_answer} of them between "
         f"request and answer; {sum(received.values()) - len(received)} were sent again under the "
         "same webhook-id",
