@@ -48,6 +48,7 @@ class LimitedProtocol(HttpToolsProtocol):
     drained = 0  # bytes of a body whose request is already answered
     idle_since: float | None = None  # on the loop's clock; None while a request is in progress
     stall_timer: asyncio.TimerHandle | None = None  # while the client takes nothing of a response
+    answering: RequestResponseCycle | None = None  # `cycle` is the last request, which may wait
 
     def connection_made(self, transport: Any) -> None:
         """Close the connection, too, if no request comes."""
@@ -143,14 +144,21 @@ class LimitedProtocol(HttpToolsProtocol):
         """Nothing: with uvicorn, any byte ends the timer, and a client could stop after it."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the timers, which would keep the connection's memory until then."""
+        """End the timers, which would keep the connection's memory until then.
+
+        uvicorn tells only the last request that its client has left.
+        """
         super().connection_lost(exc)
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
         self.end_stall_timer()
         super()._unset_keepalive_if_required()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Let our cycle send the response; the parser has just created uvicorn's."""
         cycle.__class__ = ResponseCycle
+        self.answering = cycle
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:

@@ -27,7 +27,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 HTTPS_PORT = 443
-MAX_LOOKUPS = 32  # at once, each in a thread; one shop's ten endpoints, all silent, hold about half
+MAX_LOOKUPS = 64  # at once, each in a thread: as many as a worker makes deliveries
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 

@@ -185,6 +185,12 @@ class Written(asyncio.Transport):
     def close(self) -> None:
         self.closed.set()
 
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read."""
+
 
 async def written(
     protocol: type[HttpToolsProtocol], request: bytes, messages: list[Any]
@@ -283,6 +289,29 @@ async def test_a_response_that_waits_for_a_slow_client_says_that_the_server_shut
     connection.resume_writing()
     await asyncio.wait_for(transport.closed.wait(), 10)
     assert b"connection: close\r\n" in transport.writes[0]
+
+
+async def test_a_client_that_left_while_two_responses_waited_is_sent_none() -> None:
+    """uvicorn tells only the last request, which had not begun, that its client has left."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def sends(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(start(200, SIZE))
+        begun.set()
+        await send(body(b"ok"))
+        assert await receive() == {"type": "http.disconnect"}
+        ended.set()
+
+    config = uvicorn.Config(sends, log_config=None, access_log=False, lifespan="off")
+    connection, transport = LimitedProtocol(config, ServerState(), {}), Written()
+    connection.connection_made(transport)
+    connection.pause_writing()
+    connection.data_received(GET + GET)
+    await asyncio.wait_for(begun.wait(), 10)
+    connection.connection_lost(ConnectionResetError())
+    await asyncio.wait_for(ended.wait(), 10)
+    assert transport.writes == []
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
