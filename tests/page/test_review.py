@@ -18,7 +18,7 @@ from tests.page.accessibility import (
     tab_to,
 )
 from tests.page.admin_page import AdminPage
-from tests.page.api_answers import error
+from tests.page.api_answers import answer, error
 from tests.page.shops import Shop
 from tests.page.web_server import WebServer
 from tests.page.worker import paused_worker
@@ -139,6 +139,21 @@ async def test_an_undo_that_succeeds_later_leaves_no_error(admin: AdminPage, sho
     await admin.app.get_by_role("button", name="Try again").click()
     await expect(card(admin, "Tee navy")).to_be_visible()
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
+
+
+async def test_an_undo_that_fails_says_so_on_another_screen_too(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("503 DELETE .*/dismissal")
+    await admin.open()
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(admin.toasts).to_be_visible()
+    await answer(admin, "/dismissal", error("DATABASE_UNAVAILABLE"), 503)
+    await admin.menu("Settings").click()
+    await admin.title.get_by_text("Settings").wait_for()
+    await admin.toasts.get_by_role("button", name="Undo").click()
+    await expect(admin.toasts).to_contain_text("database does not respond. Nothing was changed.")
 
 
 async def test_what_was_published_elsewhere_is_not_called_dismissed(
