@@ -1,5 +1,6 @@
 """Review: compare, publish, dismiss, select many, undo, keys, and each state of the screen."""
 
+import asyncio
 import json
 import re
 
@@ -316,6 +317,29 @@ async def test_what_passes_by_itself_is_tried_again(
     await admin.page.unroute("**/v1/review?*")
     await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
     await expect(admin.app.get_by_text(shown)).to_have_count(0)
+
+
+async def test_a_later_answer_does_not_hide_what_the_page_waits_for(
+    admin: AdminPage, shop: Shop
+) -> None:
+    is_refused = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        headers = {"Retry-After": "60"}
+        await route.fulfill(status=429, headers=headers, json=error("RATE_LIMITED"))
+        is_refused.set()
+
+    async def answer_later(route: Route) -> None:
+        await is_refused.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/overview", refuse)
+    await admin.page.route("**/v1/review?*", answer_later)
+    admin.problems.allow("429 GET /v1/overview")
+    async with admin.page.expect_response("**/v1/review?*"):
+        await admin.open()
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.app.get_by_text("Too many requests at once")).to_be_visible()
 
 
 async def test_an_error_says_how_to_find_it_and_can_be_tried_again(

@@ -97,9 +97,12 @@ export function openScreen(screen, { route, root, go }) {
 
   /** @param {string} path @param {AbortSignal} signal @param {Record<string, string>} [headers] */
   async function get(path, signal, headers = {}) {
+    const { failure } = state; // one of meanwhile still holds
     const answer = await request("GET", path, { signal, headers });
-    attempts = 0;
-    if (state.failure?.retriesAt) change({ failure: null });
+    if (failure?.retriesAt && failure === state.failure) {
+      attempts = 0;
+      change({ failure: null });
+    }
     return answer;
   }
 
