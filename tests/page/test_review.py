@@ -295,6 +295,20 @@ async def test_while_atelier_is_down_the_cards_stay_and_then_all_is_well_again(
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
 
 
+async def test_a_picture_that_has_expired_has_the_list_loaded_again(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """As one further down does that is loaded when the merchant comes to it."""
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("403 GET|ERR_BLOCKED_BY_ORB")
+    await admin.open()
+    picture = card(admin, "Tee navy").locator("img").last
+    await expect(picture).to_be_visible()
+    await admin.frame.evaluate("const now = Date.now; Date.now = () => now() + 600_000")
+    async with admin.page.expect_response("**/v1/review?*"):
+        await picture.evaluate("(img) => { img.src += '0' }")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "shown"),
     [

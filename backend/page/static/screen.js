@@ -121,11 +121,16 @@ export function openScreen(screen, { route, root, go }) {
     void load(loading.signal);
   }
 
-  /** Load again what is old when the merchant comes back to it. */
+  function reloadIfOld() {
+    if (Date.now() - loadedAt > FRESH) reload();
+  }
+
+  /** Load again what is old when the merchant comes back to it, or when a picture has expired. */
   async function refresh() {
+    root.addEventListener("error", reloadIfOld, { capture: true, signal: leaving.signal });
     while (!leaving.signal.aborted) {
       await visibleAgain(leaving.signal);
-      if (Date.now() - loadedAt > FRESH) reload();
+      reloadIfOld();
     }
   }
 
