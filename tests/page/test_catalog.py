@@ -1,9 +1,10 @@
 """The catalog: its three parts, names, the archive, what an entry was made from, and making one."""
 
+import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from backend.dev.stack import Stack
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
@@ -89,6 +90,21 @@ async def test_an_entry_is_archived_and_restored(admin: AdminPage, shop: Shop) -
     await admin.app.get_by_label("Show archived entries").uncheck()
     await expect(admin.app.get_by_role("listitem")).to_have_count(2)
     assert await models(shop, archived="true") == []
+
+
+async def test_a_part_with_more_entries_is_not_called_empty(admin: AdminPage, shop: Shop) -> None:
+    async def make_short(route: Route) -> None:
+        await route.continue_(url=re.sub(r"limit=\d+", "limit=1", route.request.url))
+
+    await admin.page.route("**/v1/catalog/models?*", make_short)
+    await admin.open("/catalog")
+    await admin.app.get_by_role("button", name="Archive Grace").click()
+    await expect(entry(admin, "Grace")).to_have_count(0)
+    await expect(admin.app.get_by_text("No models yet")).to_have_count(0)
+    await admin.app.get_by_role("button", name="Show more").click()
+    await expect(entry(admin, "Ada")).to_be_visible()
+    [grace] = await models(shop, archived="true")
+    await shop.call("POST", f"/v1/catalog/models/{grace['public_id']}/restore")
 
 
 async def test_each_part_leads_to_the_form_of_its_generator(admin: AdminPage) -> None:

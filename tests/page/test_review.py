@@ -1,5 +1,6 @@
 """Review: compare, publish, dismiss, select many, undo, keys, and each state of the screen."""
 
+import asyncio
 import json
 import re
 
@@ -18,7 +19,7 @@ from tests.page.accessibility import (
     tab_to,
 )
 from tests.page.admin_page import AdminPage
-from tests.page.api_answers import error
+from tests.page.api_answers import answer, error
 from tests.page.shops import Shop
 from tests.page.web_server import WebServer
 from tests.page.worker import paused_worker
@@ -139,6 +140,21 @@ async def test_an_undo_that_succeeds_later_leaves_no_error(admin: AdminPage, sho
     await admin.app.get_by_role("button", name="Try again").click()
     await expect(card(admin, "Tee navy")).to_be_visible()
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
+
+
+async def test_an_undo_that_fails_says_so_on_another_screen_too(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("503 DELETE .*/dismissal")
+    await admin.open()
+    await card(admin, "Tee navy").get_by_role("button", name="Not this one").click()
+    await expect(admin.toasts).to_be_visible()
+    await answer(admin, "/dismissal", error("DATABASE_UNAVAILABLE"), 503)
+    await admin.menu("Settings").click()
+    await admin.title.get_by_text("Settings").wait_for()
+    await admin.toasts.get_by_role("button", name="Undo").click()
+    await expect(admin.toasts).to_contain_text("database does not respond. Nothing was changed.")
 
 
 async def test_what_was_published_elsewhere_is_not_called_dismissed(
@@ -279,6 +295,20 @@ async def test_while_atelier_is_down_the_cards_stay_and_then_all_is_well_again(
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
 
 
+async def test_a_picture_that_has_expired_has_the_list_loaded_again(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """As one further down does that is loaded when the merchant comes to it."""
+    await shop.finished_job("tee_navy", outputs=SMALL)
+    admin.problems.allow("403 GET|ERR_BLOCKED_BY_ORB")
+    await admin.open()
+    picture = card(admin, "Tee navy").locator("img").last
+    await expect(picture).to_be_visible()
+    await admin.frame.evaluate("const now = Date.now; Date.now = () => now() + 600_000")
+    async with admin.page.expect_response("**/v1/review?*"):
+        await picture.evaluate("(img) => { img.src += '0' }")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "shown"),
     [
@@ -301,6 +331,29 @@ async def test_what_passes_by_itself_is_tried_again(
     await admin.page.unroute("**/v1/review?*")
     await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
     await expect(admin.app.get_by_text(shown)).to_have_count(0)
+
+
+async def test_a_later_answer_does_not_hide_what_the_page_waits_for(
+    admin: AdminPage, shop: Shop
+) -> None:
+    is_refused = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        headers = {"Retry-After": "60"}
+        await route.fulfill(status=429, headers=headers, json=error("RATE_LIMITED"))
+        is_refused.set()
+
+    async def answer_later(route: Route) -> None:
+        await is_refused.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/overview", refuse)
+    await admin.page.route("**/v1/review?*", answer_later)
+    admin.problems.allow("429 GET /v1/overview")
+    async with admin.page.expect_response("**/v1/review?*"):
+        await admin.open()
+    await admin.call("GET", "/v1/settings")
+    await expect(admin.app.get_by_text("Too many requests at once")).to_be_visible()
 
 
 async def test_an_error_says_how_to_find_it_and_can_be_tried_again(

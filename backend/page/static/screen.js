@@ -97,9 +97,12 @@ export function openScreen(screen, { route, root, go }) {
 
   /** @param {string} path @param {AbortSignal} signal @param {Record<string, string>} [headers] */
   async function get(path, signal, headers = {}) {
+    const { failure } = state; // one of meanwhile still holds
     const answer = await request("GET", path, { signal, headers });
-    attempts = 0;
-    if (state.failure?.retriesAt) change({ failure: null });
+    if (failure?.retriesAt && failure === state.failure) {
+      attempts = 0;
+      change({ failure: null });
+    }
     return answer;
   }
 
@@ -118,11 +121,16 @@ export function openScreen(screen, { route, root, go }) {
     void load(loading.signal);
   }
 
-  /** Load again what is old when the merchant comes back to it. */
+  function reloadIfOld() {
+    if (Date.now() - loadedAt > FRESH) reload();
+  }
+
+  /** Load again what is old when the merchant comes back to it, or when a picture has expired. */
   async function refresh() {
+    root.addEventListener("error", reloadIfOld, { capture: true, signal: leaving.signal });
     while (!leaving.signal.aborted) {
       await visibleAgain(leaving.signal);
-      if (Date.now() - loadedAt > FRESH) reload();
+      reloadIfOld();
     }
   }
 

@@ -165,6 +165,8 @@ export class Compare extends HTMLElement {
     this.byId("after").textContent = text("compare.after");
     this.input = /** @type {HTMLInputElement} */ (this.shadow.querySelector("input"));
     this.input.addEventListener("input", () => this.place(false));
+    // As of every picture; it does not leave the shadow root by itself.
+    this.shadow.addEventListener("error", () => this.dispatchEvent(new Event("error")), true);
     this.place(false);
   }
 
