@@ -9,7 +9,7 @@ import pytest
 from backend import retries
 from backend.errors import DatabaseUnavailable
 from backend.failures.codes import ANSWER_LOST, PROVIDER_FAILED, STORAGE_UNAVAILABLE
-from backend.leased_task import Done
+from backend.leased_task import Done, Retry
 from backend.providers.provider import (
     AnswerLost,
     Finished,
@@ -19,7 +19,7 @@ from backend.providers.provider import (
 )
 from backend.retries import RetryPolicy
 from backend.submissions import records
-from backend.worker import hosted_runs, hosted_stages
+from backend.worker import hosted_runs, hosted_stages, stage_records
 from backend.worker.stages import StageFailed, store_files
 from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
@@ -332,6 +332,33 @@ async def test_an_answer_is_stored_as_soon_as_the_database_is_back(
     monkeypatch.setattr(retries, "DATABASE_POLL_INTERVAL", 0)
     assert await run_once(app, ref) == Done()
     assert (await statuses(app, ref), len(provider.requests)) == ([status], 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"), [("record_stage", Done), ("note_stage", Retry)], ids=["before", "after"]
+)
+async def test_a_synchronous_answer_outlives_an_outage_of_the_database(
+    app: RunningApp,
+    provider: FakeProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    outcome: type[Done | Retry],
+) -> None:
+    """Before the commit that stores it, or just after: then another run goes on."""
+    provider.is_synchronous = True
+    ref = await hosted_job(app)
+    outages, done = [DatabaseUnavailable()], getattr(stage_records, step)
+
+    def away_at_first(*given: Any) -> Any:
+        if outages:
+            raise outages.pop()
+        return done(*given)
+
+    monkeypatch.setattr(hosted_runs, step, away_at_first)
+    assert isinstance(await run_once(app, ref), outcome)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert (len(provider.requests), await double_costs(app)) == (1, [])
 
 
 @pytest.mark.usefixtures("no_pauses")
