@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import structlog
 
+from backend.errors import DatabaseUnavailable
 from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Checkpoint, fail, wait_for_provider
 from backend.leased_task import Fenced
@@ -22,7 +23,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderUnavailable,
 )
-from backend.retries import JOBS
+from backend.retries import JOBS, retry_until_database_is_back
 from backend.submissions.records import (
     StoredSubmission,
     collect_submission,
@@ -96,13 +97,17 @@ class HostedRun:
         return True
 
     async def deliver_answer(self, stored: StoredSubmission, finished: Finished) -> bool:
-        """`deliver` what only this process has, waiting here for a storage that is away.
+        """`deliver` what only this process has: a storage or database that is away is waited for.
 
-        For as long as any job waits for that: to ask the provider again would be paid.
+        For the storage as long as any job does: to ask the provider again would be paid.
         """
         while True:
             try:
                 return await self.deliver(stored, finished)
+            except DatabaseUnavailable:
+                if not await self.is_uncollected():
+                    raise
+                continue
             except StageFailed as error:
                 if error.away is None or self.context.stopping.is_set():
                     raise
@@ -116,6 +121,17 @@ class HostedRun:
             log.warning("job_waits_out", code=outage.failure.code, outages=outages)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.context.stopping.wait(), pause.total_seconds())
+
+    async def is_uncollected(self) -> bool:
+        """Whether the result is certainly not stored, as soon as the database is back."""
+        newest: StoredSubmission | None = None
+
+        async def look() -> None:
+            nonlocal newest
+            newest = await self.newest()
+
+        await retry_until_database_is_back(look, self.context.stopping)
+        return newest is not None and newest.status == SubmissionStatus.SUBMITTED
 
     async def fail_submission(self, stored: StoredSubmission, error: ProviderFailed) -> bool:
         """The provider's last word: ask once more if that can help, else end the job with it."""

@@ -18,6 +18,7 @@ from datetime import timedelta
 
 import structlog
 
+from backend.errors import DatabaseUnavailable
 from backend.failures.codes import (
     ANSWER_LOST,
     PROVIDER_FAILED,
@@ -30,6 +31,7 @@ from backend.leased_task import Fenced
 from backend.providers.provider import (
     AnswerLost,
     Finished,
+    ProviderCost,
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
@@ -37,7 +39,7 @@ from backend.providers.provider import (
     Running,
     SubmitRequest,
 )
-from backend.retries import PROVIDERS
+from backend.retries import PROVIDERS, retry_until_database_is_back
 from backend.submissions.records import (
     StoredSubmission,
     SubmissionKey,
@@ -166,27 +168,45 @@ class HostedStage(HostedRun):
 
     async def accept(self, stored: StoredSubmission, job: ProviderJob) -> bool:
         """Store the provider's id, then leave the queue until it has finished."""
-        async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
-            is_stored = await record_answer(
-                connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL
-            )
-        if not is_stored:
+        if not await self.store_answer(stored, job, wake_in=FIRST_POLL):
             return await self.decline(stored, job)
         async with self.database.transaction(self.ref.shop_id) as connection:
             await wait_for_provider(connection, self.job_run.claimed)
         return False
 
+    async def store_answer(
+        self,
+        stored: StoredSubmission,
+        job: ProviderJob | None,
+        *,
+        wake_in: timedelta,
+        cost: ProviderCost | None = None,
+    ) -> bool:
+        """`record_answer`, as soon as the database is back: only this process has the answer.
+
+        Raises `DatabaseUnavailable` if this process is to stop before that.
+        """
+        is_stored: bool | None = None
+
+        async def attempt() -> None:
+            nonlocal is_stored
+            async with self.database.transaction() as connection:
+                await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
+                is_intent = await record_answer(
+                    connection, stored.key, stored.intended_at, job, wake_in=wake_in, cost=cost
+                )
+            is_stored = is_intent
+
+        await retry_until_database_is_back(attempt, self.context.stopping)
+        if is_stored is None:
+            raise DatabaseUnavailable
+        return is_stored
+
     async def keep(self, stored: StoredSubmission, answer: Finished) -> bool:
         """Store that a synchronous provider has been paid, then its result, in the same run."""
-        async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
-            is_stored = await record_answer(
-                connection, stored.key, stored.intended_at, None, wake_in=GRACE, cost=answer.cost
-            )
-            if not is_stored:
+        if not await self.store_answer(stored, None, wake_in=GRACE, cost=answer.cost):
+            async with self.database.transaction() as connection:
                 await record_surplus(connection, stored.key, self.provider.name, None)
-        if not is_stored:
             raise Fenced(self.ref.public_id)
         try:
             return await self.deliver_answer(stored, answer)

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend import retries
+from backend.errors import DatabaseUnavailable
 from backend.failures.codes import ANSWER_LOST, PROVIDER_FAILED, STORAGE_UNAVAILABLE
-from backend.leased_task import Done
+from backend.leased_task import Done, Retry
 from backend.providers.provider import (
     AnswerLost,
     Finished,
@@ -17,7 +19,7 @@ from backend.providers.provider import (
 )
 from backend.retries import RetryPolicy
 from backend.submissions import records
-from backend.worker import hosted_runs, hosted_stages
+from backend.worker import hosted_runs, hosted_stages, stage_records
 from backend.worker.stages import StageFailed, store_files
 from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
@@ -307,6 +309,56 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for the end of an outage looks again at once."""
     monkeypatch.setattr(RetryPolicy, "pause", lambda *_, **__: timedelta(0))
+
+
+@pytest.mark.parametrize(("is_synchronous", "status"), [(False, "SUBMITTED"), (True, "COLLECTED")])
+async def test_an_answer_is_stored_as_soon_as_the_database_is_back(
+    app: RunningApp,
+    provider: FakeProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    is_synchronous: bool,
+    status: str,
+) -> None:
+    provider.is_synchronous = is_synchronous
+    ref = await hosted_job(app)
+    outages = [DatabaseUnavailable()] * 3
+
+    async def away_at_first(*given: Any, **named: Any) -> bool:
+        if outages:
+            raise outages.pop()
+        return await records.record_answer(*given, **named)
+
+    monkeypatch.setattr(hosted_stages, "record_answer", away_at_first)
+    monkeypatch.setattr(retries, "DATABASE_POLL_INTERVAL", 0)
+    assert await run_once(app, ref) == Done()
+    assert (await statuses(app, ref), len(provider.requests)) == ([status], 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"), [("record_stage", Done), ("note_stage", Retry)], ids=["before", "after"]
+)
+async def test_a_synchronous_answer_outlives_an_outage_of_the_database(
+    app: RunningApp,
+    provider: FakeProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    outcome: type[Done | Retry],
+) -> None:
+    """Before the commit that stores it, or just after: then another run goes on."""
+    provider.is_synchronous = True
+    ref = await hosted_job(app)
+    outages, done = [DatabaseUnavailable()], getattr(stage_records, step)
+
+    def away_at_first(*given: Any) -> Any:
+        if outages:
+            raise outages.pop()
+        return done(*given)
+
+    monkeypatch.setattr(hosted_runs, step, away_at_first)
+    assert isinstance(await run_once(app, ref), outcome)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert (len(provider.requests), await double_costs(app)) == (1, [])
 
 
 @pytest.mark.usefixtures("no_pauses")
