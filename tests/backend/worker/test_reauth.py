@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.credits.grants import grant_credits
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.lifecycle import lease_job, put_back
@@ -133,6 +134,22 @@ async def test_a_resumption_ends_once_the_shop_is_locked_out_again(
         await resume_shop(ShopRef(shop_id=ref.shop_id), shared_app.database)
     assert (await job_row(shared_app, ref))["waiting_since"]
     assert await delivery_status(shared_app, delivery.webhook_id) == ("failed", "REAUTH_NEEDED")
+
+
+async def test_new_credits_do_not_prolong_the_wait_for_the_merchant(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await locked_out_job(shared_app, shop)
+    since = (await job_row(shared_app, ref))["waiting_since"]
+    async with shared_app.database.transaction(ref.shop_id) as connection:
+        await grant_credits(
+            connection, ref.shop_id, source="manual", ref="ticket", amount=1, expires_at=None
+        )
+    await shared_app.drain()
+    assert (await job_row(shared_app, ref))["waiting_since"] == since
+    await shared_app.install(shop)
+    await shared_app.drain()
+    assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
 async def test_a_reauth_wait_counts_no_attempts_and_is_reported_once(
