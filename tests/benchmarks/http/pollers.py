@@ -55,7 +55,10 @@ SERIES = 13  # moments at which the memory is printed; every 2.5 minutes of half
 
 @dataclass
 class Herd:
-    """What all pages share: what they are to find, and what they found."""
+    """What all pages share: what they are to find, and what they found.
+
+    stale: how many of the wrong answers were older than what had been committed.
+    """
 
     client: asking.Client
     port: int
@@ -64,6 +67,7 @@ class Herd:
     hints: list[int] = field(default_factory=list)
     polls: Outcome = field(default_factory=Outcome)
     returns: Outcome = field(default_factory=Outcome)
+    stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,9 @@ class Page:
         hint = HINT.search(head)
         if status in {200, 304}:
             self.herd.hints += [int(hint[1])] if hint else []
-            outcome.wrong += not self.knows(due, status, head, body)
+            is_stale = not self.knows(due, status, head, body)
+            self.herd.stale += is_stale
+            outcome.wrong += is_stale
             return 0.0
         outcome.wrong += 1
         return float(hint[1]) if hint else 0.0
@@ -259,6 +265,7 @@ async def observed(
         "server_memory_mb_per_minute_last_third": round(growth(held, after=2 / 3), 3),
         "server_files": [held[int(len(held) * WARM_UP)].files, held[-1].files],
         "hinted_seconds": round(sum(herd.hints) / max(len(herd.hints), 1), 1),
+        "stale_answers": herd.stale,
         "wrong_answers": herd.polls.wrong + herd.returns.wrong + probes.wrong,
     }
 
