@@ -1,7 +1,9 @@
 """kill -9 of workers between intent, request, answer and commit: nothing is paid twice unseen.
 
 Time is passed by hand between two workers, while none lives: the entries of the dead one are free,
-and a request whose answer was lost is old enough to be looked for, or to be given up.
+and a request whose answer was lost is old enough to be looked for, or to be given up. It gets no
+older with further kills: the provider's own times are not moved, and a request that was sent an
+hour away from the intent is taken for another one.
 """
 
 import asyncio
@@ -50,7 +52,8 @@ UNFINISHED = "SELECT public_id FROM jobs WHERE status NOT IN ('SUCCESS', 'FAILUR
 FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 GRACE_PASSED = """
 UPDATE submissions SET wake_at = CASE WHEN wake_at > now() THEN now() ELSE wake_at END,
-    intended_at = CASE WHEN status = 'INTENDED' THEN intended_at - interval '16 minutes'
+    intended_at = CASE WHEN status = 'INTENDED'
+                       THEN least(intended_at, now() - interval '16 minutes')
                        ELSE intended_at END
 WHERE settled_at IS NULL
 """
