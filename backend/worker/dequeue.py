@@ -51,13 +51,15 @@ class CapacityQueueManager(QueueManager):
     """`max_concurrent_tasks` of `run` is the capacity; shares limit parts of it.
 
     under_way: the shares of the entries that take a place of one. taken: how many places of each
-    share are taken. changed: there may be an entry to take, or capacity for one.
+    share are taken. ending: the entries that have given theirs back early. changed: there may be an
+    entry to take, or capacity for one.
     nothing_else_until: until then, on the loop's clock, only entries of full shares are waiting.
     """
 
     shares: Sequence[CapacityShare] = ()
     under_way: dict[JobId, CapacityShare] = dataclasses.field(init=False, default_factory=dict)
     taken: Counter[CapacityShare] = dataclasses.field(init=False, default_factory=Counter)
+    ending: set[JobId] = dataclasses.field(init=False, default_factory=set)
     changed: asyncio.Event = dataclasses.field(init=False, default_factory=asyncio.Event)
     nothing_else_until: float = dataclasses.field(init=False, default=0)
 
@@ -118,14 +120,25 @@ class CapacityQueueManager(QueueManager):
         """Free the entry's capacity."""
         super().forget_job(job_id, context, task)
         if job_id not in self.job_context:
-            self.free_place(job_id)
+            self.ending.discard(job_id)
+            self._give_back(job_id)
         self.changed.set()
 
     def free_place(self, job_id: JobId) -> None:
-        """Let another entry begin: what this one still has to do takes no capacity."""
+        """Let another entry begin: what this one still has to do takes hardly any capacity.
+
+        At most as many as the share has places: their last statements may have to wait.
+        """
+        share = self.under_way.get(job_id)
+        if share is not None and len(self.ending) < share.places:
+            self.ending.add(job_id)
+            self._give_back(job_id)
+
+    def _give_back(self, job_id: JobId) -> None:
+        """Give the entry's place back, if it still has one."""
         if share := self.under_way.pop(job_id, None):
             self.taken[share] -= 1
-            self.changed.set()
+        self.changed.set()
 
     def _take(self, entry: Job) -> None:
         """Count the entry, unless it is one that was taken again, late, while it is in progress."""

@@ -204,6 +204,19 @@ async def test_an_entry_that_has_freed_its_place_lets_another_begin(database_url
         assert worker.begun.empty()
 
 
+async def test_no_more_entries_free_their_places_than_the_share_has(database_url: str) -> None:
+    async with running_worker(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2}
+    ) as worker:
+        for _ in range(2):
+            for _ in range(2):
+                await worker.next_one()
+            for job_id in list(worker.manager_of_queue.job_context):
+                worker.manager_of_queue.free_place(job_id)
+        await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
+        assert worker.begun.empty()
+
+
 async def test_each_share_is_independent_of_the_others(database_url: str) -> None:
     entries = {RUN_BACKLOG: ENTRIES, HANDLE_BACKLOG: ENTRIES}
     shares = {RUN_BACKLOG: 3, HANDLE_BACKLOG: 2}
