@@ -135,14 +135,14 @@ async function readMore(context, name) {
 /** @param {Context<BatchState>} context */
 async function followBatch(context) {
   const { set, state, route } = context;
+  let before = ""; // the counts that the items were read with
   await poll(context, `/v1/batches/${route.id}`, {
     seconds: 10,
-    onBody(/** @type {BatchResponse} */ found) {
-      const before = state().batch?.counts;
+    async onBody(/** @type {BatchResponse} */ found) {
       set({ batch: found });
-      const isChanged = JSON.stringify(before) !== JSON.stringify(found.counts);
-      // If it fails, so does the next poll, which says so.
-      if (isChanged || !state().rows) void readItems(context).catch(() => {});
+      const counts = JSON.stringify(found.counts);
+      if (counts !== before || !state().rows) await readItems(context);
+      before = counts;
       return UNFINISHED.includes(found.status);
     },
   });
