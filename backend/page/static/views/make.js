@@ -80,7 +80,7 @@ function workflowIn(query) {
 
 /** @param {MakeContext} context */
 function actions(context) {
-  const { set, state, go } = context;
+  const { set, signal, state, go } = context;
   const change = (/** @type {Partial<MakeState>} */ some) => set({ ...some, key: newKey() });
   /** Those of all photos so far. @type {Promise<unknown>} */
   let uploads = Promise.resolve();
@@ -118,6 +118,7 @@ function actions(context) {
   async function uploadAfter(before, photos) {
     await before.catch(() => {}); // an error is said where those were added
     for (const photo of photos) {
+      if (signal.aborted) return; // the form was left
       const uploaded = await upload(photo);
       const shown = state().photos.map((each) => (each === photo ? uploaded : each));
       change({ photos: shown });
