@@ -4,8 +4,9 @@ A body's bytes count from their arrival until its request is answered, also thos
 files, which are memory on some machines. Over the budget a request gets a 503; a body that arrives
 too slowly gets a 400. Bodies whose credential is not verified yet share half of the budget, so that
 requests with a session token still get in. The last quarter of that half is for small bodies, such
-as most webhooks, so that unverified uploads cannot block them. Only a few large unverified bodies
-may arrive at once: hashing hundreds of them would delay all other requests.
+as most webhooks, so that unverified uploads cannot block them; nor can verified ones, for so is the
+last eighth of the whole. Only a few large unverified bodies may arrive at once: hashing hundreds of
+them would delay all other requests.
 """
 
 import asyncio

@@ -47,7 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
     waiting = 0
     drained = 0  # bytes of a body whose request is already answered
     idle_since: float | None = None  # on the loop's clock; None while a request is in progress
-    stall_timer: asyncio.TimerHandle | None = None  # while the client takes nothing of a response
+    stall_timer: asyncio.TimerHandle | None = None  # while a response waits for the client
     answering: RequestResponseCycle | None = None  # `cycle` is the last request, which may wait
 
     def connection_made(self, transport: Any) -> None:
@@ -89,6 +89,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self.become_idle()
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -97,7 +98,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.become_idle()
 
     def become_idle(self) -> None:
-        """No request is in progress from now: all headers of the next must come within the time."""
+        """No request is in progress from now: all headers of the next must come within the time.
+
+        So must the end of a connection that is closed, which waits until the response is sent.
+        """
         self.idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_handler()
@@ -196,6 +200,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         self.transport.close()
+        self.become_idle()
 
 
 class ResponseCycle(RequestResponseCycle):

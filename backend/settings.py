@@ -295,7 +295,8 @@ def require_database_parameters(query: str) -> None:
             "such as ?sslmode=require; write a ? of the password as %3F."
         )
     for name, path in parse_qsl(query):
-        if name in TLS_FILES and not (Path(path).is_file() and os.access(path, os.R_OK)):
+        # In this order: `is_file` raises an error for a folder that only others may enter.
+        if name in TLS_FILES and not (os.access(path, os.R_OK) and Path(path).is_file()):
             raise ConfigurationError(
                 f"DATABASE_URL names a file that cannot be read: {name}={path}."
             )

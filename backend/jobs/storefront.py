@@ -24,7 +24,7 @@ from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job
 from backend.jobs.states import JobStatus
 from backend.settings import Quotas
-from backend.shops.service import admitted_id
+from backend.shops.service import installed_account
 from backend.workflows.pictures import ProductGid
 from backend.workflows.registry import Workflow
 
@@ -65,7 +65,8 @@ async def make_storefront_job(
     `StorageQuotaReached`, `TooManyOpenJobs` or `InsufficientBalance`.
     """
     require_distinct_outputs(asked)
-    shop_id = await admitted_id(connection, visitor.shop, quotas)
+    account = await installed_account(connection, visitor.shop)
+    shop_id = account.id
     now = datetime.now(UTC)
     request = msgspec.to_builtins(asked)
     key = key_of(workflow, request, visitor, now)
@@ -78,6 +79,7 @@ async def make_storefront_job(
     if earlier is not None:
         price = kept_price(earlier.credits_cost, workflow)
         return job_accepted(earlier.public_id, request_id, price, JobStatus(earlier.status))
+    account.require_room(quotas)  # today's job has its place already
     await release_failed(connection, shop_id, key)
     ref = await request_job(
         connection,

@@ -31,6 +31,9 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.is_closed = self.is_aborted = True
 
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Nothing is kept of it."""
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
@@ -156,6 +159,26 @@ def test_a_response_that_is_not_taken_does_not_keep_a_connection_open(
     connection.transport.unsent = 1
     assert is_closed_after(connection, LIMIT)
     assert connection.transport.is_aborted, "closing waits until all is sent"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_last_response_does_not_keep_a_connection_open_if_it_is_not_taken(
+    connection: Connection, refused: bool
+) -> None:
+    """Closing waits until it is sent; a small one does not pause the app's writing."""
+    connection.data_received(REQUEST)
+    connection.transport.unsent = 1
+    connection.clock.advance(LIMIT)
+    if refused:
+        connection.send_400_response("")
+    else:
+        connection.cycle.response_complete = True
+        connection.transport.close()
+        connection.on_response_complete()
+    connection.clock.advance(LIMIT - 1)
+    assert connection.transport.is_closed and not connection.transport.is_aborted
+    connection.clock.advance(1)
+    assert connection.transport.is_aborted
 
 
 def test_a_request_behind_a_response_that_is_not_taken_does_not_keep_a_connection_open(

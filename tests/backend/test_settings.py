@@ -81,7 +81,7 @@ def test_the_end_of_a_password_is_not_repeated() -> None:
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
 def test_a_file_of_the_database_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     file = tmp_path / "a file"
-    for missing in (file, tmp_path):
+    for missing in (file, tmp_path, tmp_path / ("a" * 300)):
         environ = {**COMPLETE_ENVIRONMENT, "DATABASE_URL": url_with_file(name, missing)}
         with pytest.raises(ConfigurationError, match=f"cannot be read: {name}={missing}[.]"):
             Settings.from_env(environ)

@@ -8,8 +8,10 @@ from playwright.async_api import Route, expect
 from backend.dev.shopify import ProductRecord
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import error
 from tests.page.shops import Shop, photo
 from tests.page.worker import paused_worker
+from tests.wait import wait_until
 
 SMALL = {"outputs": [{"size": 256, "format": "webp"}]}
 
@@ -90,6 +92,27 @@ async def test_an_answer_that_comes_late_does_not_show_products_of_another_statu
         may_answer.set()
     await admin.call("GET", "/v1/settings")
     await expect(none).to_be_visible()
+
+
+async def test_products_of_an_ended_batch_that_could_not_be_read_are_read_again(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """Nothing else about it changes any more that would lead to another reading."""
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503, json=error("DATABASE_UNAVAILABLE"))
+
+    async def has_ended() -> bool:
+        found = (await shop.call("GET", f"/v1/batches/{batch}")).json()
+        return bool(found["status"] == "FAILURE")
+
+    batch = await request_batch(shop, shop.stack.shopify.create_product(shop.domain, "Empty", None))
+    await wait_until(has_ended, 60, poll=0.2)
+    await admin.page.route("**/items?*", refuse, times=1)
+    admin.problems.allow("503 GET .*/items")
+    await admin.open(f"/batches/{batch}")
+    await expect(admin.app.get_by_text("Add one, then retry.")).to_be_visible()
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
 
 
 async def test_a_batch_is_cancelled_after_one_question(admin: AdminPage, shop: Shop) -> None:

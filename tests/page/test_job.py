@@ -233,6 +233,22 @@ async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, s
     await expect(admin.app.get_by_role("button", name="Show more")).to_have_count(0)
 
 
+async def test_the_list_of_jobs_leaves_none_out_when_more_than_a_page_have_come(
+    admin: AdminPage, shop: Shop
+) -> None:
+    jobs = admin.app.get_by_role("link", name="Catalog image")
+    with paused_worker(shop.stack):
+        for _ in range(2):
+            await shop.request_job(shop.product())
+        await admin.page.route("**/v1/jobs?*", make_short)
+        await admin.open("/jobs")
+        await expect(jobs).to_have_count(2)
+        for _ in range(3):
+            await shop.request_job(shop.product())
+        await admin.app.get_by_role("button", name="Show more").click()
+        await expect(jobs).to_have_count(4)
+
+
 async def make_short(route: Route) -> None:
     """Pages of two rows."""
     await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))

@@ -159,6 +159,57 @@ async def test_nothing_is_started_before_all_photos_are_uploaded(
     await expect(admin.app.get_by_text("2 photos × 1 credit")).to_have_count(2)
 
 
+async def test_photos_that_are_added_one_by_one_are_uploaded_one_after_the_other(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """A shop may upload only a few at once."""
+    uploads: list[str] = []
+    may_go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        uploads.append(route.request.url)
+        await may_go_on.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/uploads", hold)
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    zone = admin.app.locator("s-drop-zone input[type=file]")
+    for garment in ("tee_navy", "tee_white"):
+        await zone.set_input_files(photo(garment))
+        await expect(admin.app.get_by_role("button", name=f"Remove {garment}.jpg")).to_be_visible()
+    await admin.call("GET", "/v1/settings")
+    assert len(uploads) == 1
+    may_go_on.set()
+    await expect(admin.app.get_by_text("2 photos × 1 credit")).to_have_count(2)
+    assert len(uploads) == 2
+
+
+async def test_photos_of_a_form_that_was_left_are_not_uploaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    uploads: list[str] = []
+    may_go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        uploads.append(route.request.url)
+        await may_go_on.wait()
+        await route.continue_()
+
+    await admin.page.route("**/v1/uploads", hold)
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    files = [photo("tee_navy"), photo("tee_white")]
+    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
+    await expect(admin.app.get_by_role("button", name="Remove tee_white.jpg")).to_be_visible()
+    await admin.menu("Settings").click()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    async with admin.page.expect_response("**/v1/uploads"):
+        may_go_on.set()
+    await admin.call("GET", "/v1/settings")
+    assert len(uploads) == 1
+
+
 async def test_a_photo_that_could_not_be_uploaded_can_be_added_again(
     admin: AdminPage, shop: Shop
 ) -> None:

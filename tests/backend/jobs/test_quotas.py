@@ -25,6 +25,7 @@ from tests.backend.batches.scenarios import (
     product_gids,
     ref_of,
 )
+from tests.backend.credits.ledger import visit
 from tests.backend.uploads.multipart_forms import post_upload, shop_id_of, upload_picture
 from tests.conftest import settings_for
 from tests.running_app import RunningApp, cloned_database, open_running_app
@@ -206,6 +207,19 @@ async def test_a_repeated_request_gets_its_answer_when_the_storage_is_full(
     assert (again.status_code, again.json()) == (202, first.json())
     other = {**headers, "Idempotency-Key": "another"}
     assert refusal(await shared_app.http.post(path, json=body, headers=other)) == STORE_FULL
+
+
+@pytest.mark.usefixtures("same_day")
+async def test_a_visitor_gets_todays_job_when_the_storage_is_full(
+    shared_app: RunningApp, shop: str
+) -> None:
+    first = await visit(shared_app, shop)
+    assert first.status_code == 202, first.text
+    await set_stored_megabytes(shared_app, shop, 1)
+    again = await visit(shared_app, shop)
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    other = await visit(shared_app, shop, product="gid://shopify/Product/2")
+    assert refusal(other) == STORE_FULL
 
 
 async def test_stored_bytes_are_counted_at_upload_and_each_night(

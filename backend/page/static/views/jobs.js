@@ -87,7 +87,8 @@ export const batch = defineScreen({
 });
 
 /**
- * Read the first page until all on it are finished. What was read after it stays.
+ * Read the first page until all on it are finished. What was read after it stays, unless rows are
+ * missing between the two: so many are new.
  * @template {{ public_id: string, status: string }} Row
  * @param {Context<ListState<Row>>} context
  * @param {string} path
@@ -101,7 +102,9 @@ async function followList(context, path, name) {
       const found = body[name] ?? [];
       const next = nextPage(headers);
       const last = found.at(-1)?.public_id ?? "";
-      const older = next ? (state().rows ?? []).filter(({ public_id: id }) => id < last) : [];
+      const shown = state().rows ?? [];
+      const isWhole = next !== null && last <= (shown[0]?.public_id ?? "");
+      const older = isWhole ? shown.filter(({ public_id: id }) => id < last) : [];
       set({ rows: [...found, ...older], next: older.length ? state().next : next });
       return found.some(({ status }) => UNFINISHED.includes(status));
     },
@@ -132,14 +135,14 @@ async function readMore(context, name) {
 /** @param {Context<BatchState>} context */
 async function followBatch(context) {
   const { set, state, route } = context;
+  let before = ""; // the counts that the items were read with
   await poll(context, `/v1/batches/${route.id}`, {
     seconds: 10,
-    onBody(/** @type {BatchResponse} */ found) {
-      const before = state().batch?.counts;
+    async onBody(/** @type {BatchResponse} */ found) {
       set({ batch: found });
-      const isChanged = JSON.stringify(before) !== JSON.stringify(found.counts);
-      // If it fails, so does the next poll, which says so.
-      if (isChanged || !state().rows) void readItems(context).catch(() => {});
+      const counts = JSON.stringify(found.counts);
+      if (counts !== before || !state().rows) await readItems(context);
+      before = counts;
       return UNFINISHED.includes(found.status);
     },
   });

@@ -80,8 +80,10 @@ function workflowIn(query) {
 
 /** @param {MakeContext} context */
 function actions(context) {
-  const { set, state, go } = context;
+  const { set, signal, state, go } = context;
   const change = (/** @type {Partial<MakeState>} */ some) => set({ ...some, key: newKey() });
+  /** Those of all photos so far. @type {Promise<unknown>} */
+  let uploads = Promise.resolve();
 
   /** @param {string} name */
   function problemsWithout(name) {
@@ -109,6 +111,18 @@ function actions(context) {
     const isPossible = sourcesOf(workflow).includes(source);
     change({ workflow, source: isPossible ? source : "products", problems: {} });
     void compare();
+  }
+
+  /** One after the other: a shop may upload only a few at once. */
+  /** @param {Promise<unknown>} before @param {OwnPhoto[]} photos */
+  async function uploadAfter(before, photos) {
+    await before.catch(() => {}); // an error is said where those were added
+    for (const photo of photos) {
+      if (signal.aborted) return; // the form was left
+      const uploaded = await upload(photo);
+      const shown = state().photos.map((each) => (each === photo ? uploaded : each));
+      change({ photos: shown });
+    }
   }
 
   return {
@@ -156,11 +170,8 @@ function actions(context) {
       const photos = added.slice(0, MAX_PHOTOS - kept.length).map(newPhoto);
       const problems = photos.length < added.length ? { source: text("make.tooMany") } : {};
       change({ photos: [...kept, ...photos], problems });
-      for (const photo of photos) {
-        const uploaded = await upload(photo);
-        const shown = state().photos.map((each) => (each === photo ? uploaded : each));
-        change({ photos: shown });
-      }
+      uploads = uploadAfter(uploads, photos);
+      await uploads;
     },
     /** @param {string} name Of the field whose files were of another type. */
     rejected: (name) =>

@@ -185,7 +185,7 @@ function view(state, act) {
     h("ui-save-bar", { id: BAR },
       h("button", { variant: "primary", ...(isSaving ? { loading: "" } : {}), onClick: act.save },
         text("webhooks.save")),
-      h("button", { onClick: act.discard }, text("webhooks.discard"))),
+      h("button", { disabled: isSaving, onClick: act.discard }, text("webhooks.discard"))),
     h("s-button", { slot: "primary-action", variant: "primary", disabled: Boolean(form),
       onClick: () => act.edit({}) }, text("webhooks.add")),
     h("s-stack", { gap: "base" },
