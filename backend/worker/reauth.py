@@ -89,7 +89,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
     resumed = (
         update(inbox)
         .where(tuple_(*key).in_(waiting))
-        .values(status="received", note=None, settled_at=None)
+        .values(status="received", note=None, settled_at=None, tries=0)
         .returning(*key)
     )
     async with database.transaction(ref.shop_id) as connection:
