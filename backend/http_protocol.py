@@ -29,6 +29,7 @@ TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 MAX_DRAINED_BYTES = 26_000_000  # more than any route's body
 TOO_LARGE_CODE = "HEADERS_TOO_LARGE"
 NO_UPGRADE = "This server speaks HTTP/1.1 only. Send the request without an Upgrade header."
+ONE_HOST = "Send exactly one Host header."
 FRAMING = (b"content-length", b"transfer-encoding")
 NO_BODY = {b"content-length": b"0"}
 WITHOUT_BODY = frozenset({204, 304})
@@ -163,6 +164,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """Let our cycle send the response; the parser has just created uvicorn's."""
         cycle.__class__ = ResponseCycle
         self.answering = cycle
+        hosts = [name for name, _ in cycle.scope["headers"]].count(b"host")
+        if hosts > 1 or (not hosts and cycle.scope["http_version"] == "1.1"):
+            app = refuse_host
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -188,9 +192,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Respond once and close: the start of a next request cannot be found."""
         if self.transport.is_closing():
             return
-        request_id = secrets.token_hex(12)
-        error = {"code": code, "message": message, "request_id": request_id}
-        body = msgspec.json.encode({"error": error})
+        request_id, body = refusal_body(code, message)
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}",
             "content-type: application/json",
@@ -201,6 +203,27 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         self.transport.close()
         self.become_idle()
+
+
+def refusal_body(code: str, message: str) -> tuple[str, bytes]:
+    """A new request ID, and the body of our error with it."""
+    request_id = secrets.token_hex(12)
+    error = {"code": code, "message": message, "request_id": request_id}
+    return request_id, msgspec.json.encode({"error": error})
+
+
+async def refuse_host(_scope: Any, _receive: Any, send: Any) -> None:
+    """The app for a request that does not name its host once, as RFC 9112 §3.2 wants."""
+    request_id, body = refusal_body(BadRequest.code, ONE_HOST)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"connection", b"close"),
+    ]
+    start = {"type": "http.response.start", "status": BadRequest.status.value, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
 
 
 class ResponseCycle(RequestResponseCycle):

@@ -26,7 +26,8 @@ from backend.db import Base
 class WebhookDelivery(Base):
     """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why.
 
-    A compliance delivery counts its consecutive failed `tries` and waits until `next_try_at`.
+    A compliance delivery counts its consecutive failed `tries` and waits until `next_try_at`. Any
+    other counts only those that waiting does not cure.
     `done` counts what earlier runs have done, such as erased jobs. `crashes` counts consecutive
     runs that did not return.
     """

@@ -6,7 +6,7 @@ read again from Shopify with that shop's own token before we act on it.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -104,9 +104,9 @@ class CustomerPayload(msgspec.Struct, frozen=True):
 
 
 class DataRequest(msgspec.Struct, frozen=True):
-    """Shopify's number of a customer's request."""
+    """Shopify's number of a customer's request; a larger one could not be stored."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class DataRequestPayload(msgspec.Struct, frozen=True):

@@ -228,9 +228,15 @@ async def claim_delivery(connection: AsyncConnection, ref: DeliveryRef) -> Unset
     return delivery_of(ref, (await connection.execute(claimed)).one_or_none())
 
 
-async def survive(connection: AsyncConnection, ref: DeliveryRef) -> None:
-    """Say that whoever acted on it came back, whatever came of it."""
-    await connection.execute(update(WebhookDelivery).where(*is_delivery(ref)).values(crashes=0))
+async def survive(connection: AsyncConnection, ref: DeliveryRef, *, is_fault: bool) -> int:
+    """Say that whoever acted on it came back, and whether by our own fault; how many were."""
+    survived = (
+        update(WebhookDelivery)
+        .where(*is_delivery(ref))
+        .values(crashes=0, tries=WebhookDelivery.tries + int(is_fault))
+        .returning(WebhookDelivery.tries)
+    )
+    return await connection.scalar(survived) or 0
 
 
 async def unsettled(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:

@@ -227,7 +227,7 @@ async def held_row(
 async def stop_batch(
     connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
 ) -> bool:
-    """End one expansion of a shop that removed the app, requested until `before`; return if any.
+    """End one expansion of a shop that has left us, requested until `before`; return if any.
 
     One at a time: a batch can have ten thousand products.
     """

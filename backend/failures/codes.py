@@ -47,10 +47,12 @@ SHOP_UNINSTALLED = define(
 )
 REAUTH_NEEDED = define(
     "REAUTH_NEEDED",
-    "Nobody opened the app in the shop for 30 days. Open it, then create the job again.",
+    "Nobody opened the app in the shop for 30 days. Open it, then try again.",
     JOB,
+    PUBLICATION,
+    BATCH,
     retryable=True,
-    advice="Open the app in the Shopify admin, which renews its access. Then create the job again.",
+    advice="Open the app in the Shopify admin, which renews its access. Then try again.",
 )
 CREDITS_NEEDED = define(
     "CREDITS_NEEDED",

@@ -75,10 +75,9 @@ class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """Not finished. `retry_after`, in seconds, is what the provider asks us to wait."""
+    """Not finished."""
 
     position: int | None = None
-    retry_after: float | None = None
 
 
 class OutputImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ async def take_back(
 async def stop_publications(
     connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
 ) -> int:
-    """End a slice of the unfinished publications of a shop that removed the app; return how many.
+    """End a slice of the unfinished publications of a shop that has left us; return how many.
 
     Only those requested until `before`. Their finished steps stay, because we can no longer call
     that shop.

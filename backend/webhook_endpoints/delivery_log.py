@@ -20,10 +20,10 @@ from backend.jobs.queries import installed
 from backend.shops.models import Shop
 from backend.shops.service import installed_id
 from backend.slices import ITEMS_PER_SLICE
-from backend.webhook_endpoints.models import EndpointDelivery, WebhookEndpoint
+from backend.webhook_endpoints.models import ENDED, EndpointDelivery, WebhookEndpoint
 from backend.webhook_endpoints.queue_entries import EndpointRef, wake_endpoint
 from backend.webhook_endpoints.schemas import DeliveryListResponse, DeliveryResponse
-from backend.webhook_endpoints.service import endpoint_row
+from backend.webhook_endpoints.service import end_endpoint_pause, endpoint_row
 
 DELIVERY_FIELDS = DeliveryResponse.__struct_fields__
 
@@ -108,6 +108,7 @@ async def redeliver(
     if row is None:
         raise EndpointDeliveryNotFound
     ref = EndpointRef(shop_id=shop_id, endpoint_id=endpoint["id"])
+    await end_endpoint_pause(connection, shop_id, endpoint["id"])
     await queue.enqueue(connection, wake_endpoint(ref, row["id"]))
     return delivery_response(row)
 
@@ -134,6 +135,6 @@ async def cancel_deliveries(connection: AsyncConnection, shop_id: int, before: d
             EndpointDelivery.shop_id == shop_id,
             EndpointDelivery.id.in_(pending.limit(ITEMS_PER_SLICE)),
         )
-        .values(status="canceled", error="ENDPOINT_ENDED", next_attempt_at=None)
+        .values(ENDED)
     )
     return ended.rowcount

@@ -29,16 +29,19 @@ from backend.db import Base
 
 # The columns of an endpoint whose failures are over, or forgotten.
 NOT_FAILING: dict[str, Any] = {"failures": 0, "failing_since": None, "last_failed_at": None}
+# The columns of a delivery that nobody gets any more.
+ENDED: dict[str, Any] = {"status": "canceled", "error": "ENDPOINT_ENDED", "next_attempt_at": None}
 
 
 class EndpointColumns:
     """What every endpoint has, whoever it belongs to.
 
     `event_types` are those that it gets; null is all. `secret` and `previous_secret` are encrypted
-    (`secrets`); the previous one is valid until `previous_secret_until`. `failures` counts the
-    attempts in a row that failed, since `failing_since`. An endpoint with `disabled_at` gets
-    nothing, and one with `deleted_at` is shown to nobody and pruned at night. Until `drained_until`
-    one worker delivers to it, and no other.
+    (`secrets`); the previous one is valid until `previous_secret_until`. It fails since
+    `failing_since`, last at `last_failed_at`. `failures` counts its failures in a row for the pause
+    after them: those side by side are one, and a merchant's test begins anew. An endpoint with
+    `disabled_at` gets nothing, and one with `deleted_at` is shown to nobody and pruned at night.
+    Until `drained_until` one worker delivers to it, and no other.
     """
 
     url: Mapped[str] = mapped_column(Text)

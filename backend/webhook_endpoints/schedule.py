@@ -33,6 +33,6 @@ def pause_after_failure(attempts: int, requested: timedelta | None) -> timedelta
 
 
 def probe_pause(failures: int) -> timedelta:
-    """How long an endpoint with other deliveries due is left alone after so many failures."""
+    """How long an endpoint is left alone after so many failures in a row."""
     doublings = min(max(failures - 1, 0), 10)
     return min(timedelta(seconds=FIRST_PROBE.total_seconds() * 2**doublings), LONGEST_PROBE)

@@ -239,12 +239,22 @@ async def send_test_event(
     row = await endpoint_row(connection, shop_id, endpoint_id)
     if row["disabled_at"] is not None:
         raise WebhookEndpointDisabled
+    await end_endpoint_pause(connection, shop_id, row["id"])
     data = {"endpoint_id": row["id"], "path": f"/v1/webhook-endpoints/{row['id']}"}
     event_id = await append_events(
         connection, shop_id, "endpoint.test", data, only_endpoint=row["id"]
     )
     assert event_id is not None
     return event_id
+
+
+async def end_endpoint_pause(connection: AsyncConnection, shop_id: int, endpoint_id: str) -> None:
+    """Try an endpoint that fails at once: somebody asks for it. It still fails since then."""
+    await connection.execute(
+        update(WebhookEndpoint)
+        .where(*this_endpoint(shop_id, endpoint_id), WebhookEndpoint.failures > 0)
+        .values(failures=0)
+    )
 
 
 def require_url(url: str, of: EndpointSettings) -> None:

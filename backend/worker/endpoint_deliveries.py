@@ -1,9 +1,9 @@
 """Deliver events to one webhook endpoint: what is due, a few at a time, until nothing is.
 
 A healthy endpoint gets `SIDE_BY_SIDE` deliveries at once. One that fails gets one, and after a
-failure the rest waits: so an endpoint that is down holds one place of the worker for one attempt at
-a time, however many deliveries are due. Places are shared as `worker.capacity` says, apart from
-those of jobs.
+failure everything waits for a pause: so an endpoint that is down holds one place of the worker for
+one attempt between two pauses, however many deliveries are due and events come. Places are shared
+as `worker.capacity` says, apart from those of jobs.
 """
 
 import asyncio
@@ -24,10 +24,12 @@ from backend.webhook_endpoints.schedule import MOST_ATTEMPTS, probe_pause
 from backend.webhook_endpoints.secrets import decrypted_secret
 from backend.worker.context import WorkerContext
 from backend.worker.endpoint_leases import (
+    ROWS_PER_SLICE,
     ClaimedDelivery,
     EndpointHealth,
     EndpointLease,
     claim_due,
+    end_some_deliveries,
     keep_endpoint,
     lease_endpoint,
     release_endpoint,
@@ -69,20 +71,18 @@ async def deliver_events(ref: EndpointRef, context: WorkerContext) -> TaskOutcom
 async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOutcome:
     """Deliver until nothing is due, one fails, or the time is over; then give the endpoint back."""
     ends_at = time.monotonic() + RUN_SECONDS
-    failures = lease.failures
-    is_healthy = True
-    while is_healthy and time.monotonic() < ends_at and not context.stopping.is_set():
+    failures = 0  # of the endpoint in a row, once an attempt has failed here
+    while not failures and time.monotonic() < ends_at and not context.stopping.is_set():
         async with context.database.transaction(lease.ref.shop_id) as connection:
             lease = await keep_endpoint(connection, lease)
             secrets = secrets_of(lease, context)
-            claimed = await claim_due(connection, lease.ref, 1 if failures else SIDE_BY_SIDE)
+            claimed = await claim_due(connection, lease.ref, 1 if lease.failures else SIDE_BY_SIDE)
         if not claimed:
             break
         found = await asyncio.gather(
             *(deliver_one(lease, secrets, each, context) for each in claimed)
         )
         failures = max(health.failures for health in found)
-        is_healthy = not failures
     async with context.database.transaction(lease.ref.shop_id) as connection:
         due_in = await release_endpoint(connection, lease)
         outcome = next_look(due_in, failures)
@@ -114,7 +114,7 @@ async def deliver_one(
     result = await attempt_delivery(context.endpoint_transport, event)
     try:
         async with context.database.transaction(claimed.shop_id) as connection:
-            health = await store_result(connection, lease.ref, claimed, result)
+            health = await store_result(connection, lease, claimed, result)
     except Fenced:
         return EndpointHealth(failures=0)
     told = {"event_id": claimed.event_id, "status": result.status, "ms": result.ms}
@@ -128,15 +128,27 @@ async def deliver_one(
     if health.disabled:
         log.error("endpoint_disabled", reason=health.disabled, shop_id=lease.ref.shop_id)
         increment(ENDPOINTS_DISABLED, health.disabled)
+        await end_deliveries(lease.ref, context)
     return health
 
 
+async def end_deliveries(ref: EndpointRef, context: WorkerContext) -> None:
+    """End what is pending for an endpoint that is switched off, slice by slice.
+
+    What is left by a crash is ended by `worker.endpoint_upkeep`.
+    """
+    ended = ROWS_PER_SLICE
+    while ended == ROWS_PER_SLICE:
+        async with context.database.transaction(ref.shop_id) as connection:
+            ended = await end_some_deliveries(connection, ref)
+
+
 def next_look(due_in: timedelta | None, failures: int) -> TaskOutcome:
-    """When to look again: what is due while the endpoint fails waits for a pause."""
+    """When to look again: after the pause of a failure, for what is due or comes until then."""
+    if failures:
+        return Retry(probe_pause(failures))
     if due_in is None or due_in > WITHIN_REACH:
         return Done()
-    if failures:
-        return Retry(max(due_in, probe_pause(failures)))
     return Retry(due_in) if due_in else AT_ONCE
 
 

@@ -29,6 +29,7 @@ from backend.leased_task import Fenced
 from backend.shops.models import Shop
 from backend.webhook_endpoints.attempts import AttemptResult
 from backend.webhook_endpoints.models import (
+    ENDED,
     NOT_FAILING,
     AppWebhookEndpoint,
     EndpointDelivery,
@@ -39,10 +40,12 @@ from backend.webhook_endpoints.schedule import (
     DISABLED_AFTER,
     SEPARATE_OUTAGES,
     pause_after_failure,
+    probe_pause,
 )
 from backend.webhook_endpoints.schemas import KEPT_ATTEMPTS
 
 LEASE = timedelta(seconds=45)  # three times as long as an attempt may take
+ROWS_PER_SLICE = 5000  # deliveries that one statement ends
 
 
 class EndpointLease(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,17 +78,24 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def lease_endpoint(connection: AsyncConnection, ref: EndpointRef) -> EndpointLease | None:
-    """Lease the endpoint; None if another worker has it, or nothing is to be sent to it.
+    """Lease the endpoint; None if another worker has it, or nothing is to be sent to it now.
 
     The row is locked before it is looked at: an UPDATE of free rows would not wait for a worker
     that is giving the endpoint back, and its last look may have missed what this one is woken for.
     """
     model = model_of(ref)
     now = func.clock_timestamp()
-    is_free = (func.coalesce(model.drained_until, now) <= now).label("is_free")
-    live = select(is_free).where(*live_endpoint(ref)).with_for_update(key_share=True, of=model)
-    if not await connection.scalar(live):
+    looked_at = select(
+        (func.coalesce(model.drained_until, now) <= now).label("is_free"),
+        model.failures,
+        (now - model.last_failed_at).label("since_failure"),
+    ).where(*live_endpoint(ref))
+    row = await connection.execute(looked_at.with_for_update(key_share=True, of=model))
+    found = row.one_or_none()
+    if found is None or not found.is_free:
         return None
+    if found.failures and found.since_failure < probe_pause(found.failures):
+        return None  # whoever has failed comes back after the pause
     return await leased_row(connection, ref, update(model).where(*endpoint_key(ref)))
 
 
@@ -145,7 +155,10 @@ async def claim_due(
 
 
 async def store_result(
-    connection: AsyncConnection, ref: EndpointRef, claimed: ClaimedDelivery, result: AttemptResult
+    connection: AsyncConnection,
+    lease: EndpointLease,
+    claimed: ClaimedDelivery,
+    result: AttemptResult,
 ) -> EndpointHealth:
     """Store what came of an attempt, on the delivery and on its endpoint.
 
@@ -176,7 +189,7 @@ async def store_result(
     )
     if not stored.rowcount:
         raise Fenced(claimed.id)
-    return await store_health(connection, ref, result)
+    return await store_health(connection, lease, result)
 
 
 def attempts_with(result: AttemptResult) -> ColumnElement[Any]:
@@ -190,20 +203,25 @@ def attempts_with(result: AttemptResult) -> ColumnElement[Any]:
 
 
 async def store_health(
-    connection: AsyncConnection, ref: EndpointRef, result: AttemptResult
+    connection: AsyncConnection, lease: EndpointLease, result: AttemptResult
 ) -> EndpointHealth:
-    """Count the failure, or that there is none any more; switch off what has failed too long."""
-    model = model_of(ref)
+    """Count the failure, or that there is none any more; switch off what has failed too long.
+
+    Failures side by side are one: a receiver that is away for a second is not left alone for long.
+    """
+    ref, model = lease.ref, model_of(lease.ref)
     this = endpoint_key(ref)
     if result.error is None:
-        await connection.execute(update(model).where(*this, model.failures > 0).values(NOT_FAILING))
+        is_failing = model.last_failed_at.is_not(None)
+        await connection.execute(update(model).where(*this, is_failing).values(NOT_FAILING))
         return EndpointHealth(failures=0)
     is_new = model.last_failed_at.is_(None) | (model.last_failed_at < func.now() - SEPARATE_OUTAGES)
     failing_since = case((is_new, func.now()), else_=func.coalesce(model.failing_since, func.now()))
+    failures = func.least(model.failures, lease.failures) + 1
     counted = (
         update(model)
         .where(*this)
-        .values(failures=model.failures + 1, failing_since=failing_since, last_failed_at=func.now())
+        .values(failures=failures, failing_since=failing_since, last_failed_at=func.now())
         .returning(
             model.failures,
             (model.failing_since <= func.now() - DISABLED_AFTER).label("is_over"),
@@ -219,19 +237,28 @@ async def store_health(
 
 
 async def disable(connection: AsyncConnection, ref: EndpointRef, reason: str) -> bool:
-    """Switch the endpoint off and end its deliveries; whether it was on."""
+    """Switch the endpoint off; whether it was on."""
     model = model_of(ref)
     off = await connection.execute(
         update(model)
         .where(*endpoint_key(ref), model.disabled_at.is_(None))
         .values(disabled_at=func.now(), disabled_reason=reason)
     )
-    await connection.execute(
-        update(EndpointDelivery)
-        .where(*pending_of(ref))
-        .values(status="canceled", error="ENDPOINT_ENDED", next_attempt_at=None)
-    )
     return bool(off.rowcount)
+
+
+async def end_some_deliveries(connection: AsyncConnection, ref: EndpointRef) -> int:
+    """End some of the deliveries of an endpoint that is switched off; how many."""
+    model = model_of(ref)
+    is_off = exists().where(*endpoint_key(ref), model.disabled_at.is_not(None))
+    key = (EndpointDelivery.shop_id, EndpointDelivery.id)
+    some = select(*key).where(*pending_of(ref), is_off).limit(ROWS_PER_SLICE)
+    ended = await connection.execute(
+        update(EndpointDelivery)
+        .where(tuple_(*key).in_(some.with_for_update(of=EndpointDelivery)))
+        .values(ENDED)
+    )
+    return ended.rowcount
 
 
 async def release_endpoint(connection: AsyncConnection, lease: EndpointLease) -> timedelta | None:

@@ -15,7 +15,12 @@ from backend.db import Database
 from backend.queue import DELIVER_EVENTS, enqueue
 from backend.shops.models import Shop
 from backend.slices import delete_all
-from backend.webhook_endpoints.models import AppWebhookEndpoint, EndpointDelivery, WebhookEndpoint
+from backend.webhook_endpoints.models import (
+    ENDED,
+    AppWebhookEndpoint,
+    EndpointDelivery,
+    WebhookEndpoint,
+)
 from backend.webhook_endpoints.queue_entries import EndpointRef, wake_endpoint
 from backend.worker.maintenance import is_queued
 
@@ -70,7 +75,7 @@ async def end_orphans(connection: AsyncConnection) -> None:
     await connection.execute(
         update(EndpointDelivery)
         .where(tuple_(*key).in_(orphans.limit(DELIVERIES_PER_RUN).with_for_update()))
-        .values(status="canceled", error="ENDPOINT_ENDED", next_attempt_at=None)
+        .values(ENDED)
     )
 
 

@@ -287,7 +287,7 @@ class HostedStage(HostedRun):
         try:
             answer = await poll_provider(self.provider, job)
             if isinstance(answer, Running):
-                return await self.wait_on(stored, answer)
+                return await self.wait_on(stored)
             return await self.deliver(stored, answer)
         except RequestUnknown:  # it was accepted, so it may have been paid
             return await self.give_up(stored)
@@ -316,11 +316,11 @@ class HostedStage(HostedRun):
             return await self.end(stored, PROVIDER_FAILED)
         return await self.submit(stored.key.number + 1)
 
-    async def wait_on(self, stored: StoredSubmission, answer: Running) -> bool:
+    async def wait_on(self, stored: StoredSubmission) -> bool:
         """Leave the queue again; once the deadline has passed, end the job."""
         if stored.since_deadline >= 0:
             return await self.stop_waiting(stored, PROVIDER_TIMEOUT)
-        return await self.leave(stored, next_poll(stored, answer.retry_after), has_answered=True)
+        return await self.leave(stored, next_poll(stored), has_answered=True)
 
     async def wait_out(self, stored: StoredSubmission, error: ProviderUnavailable) -> bool:
         """Wait for the end of an outage: for hours, and without a place in the queue."""

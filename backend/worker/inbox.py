@@ -58,7 +58,7 @@ async def deliveries(
 def delivery_line(row: Any) -> str:
     """One delivery, in columns; an unsettled one with the time of its next attempt."""
     more = row.note or ""
-    if row.status == "received" and row.tries:
+    if row.status == "received" and row.next_try_at:
         more += f" after {row.tries} attempts, next at {utc_text(row.next_try_at)}"
     return (
         f"{utc_text(row.received_at)}  {row.status:<9}  {row.topic:<22}  {row.shop_domain}  "

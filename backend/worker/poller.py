@@ -174,7 +174,7 @@ class Poller:
             await self.wake_job(stored)
             return
         async with self.writing(stored.key.shop_id) as connection:
-            delay = next_poll(stored, answer.retry_after)
+            delay = next_poll(stored)
             await wake_later(connection, stored.key, delay, has_answered=True)
 
     async def wait_out(

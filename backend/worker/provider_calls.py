@@ -152,13 +152,10 @@ async def confirmed_hint(
     return job
 
 
-def next_poll(stored: StoredSubmission, retry_after: float | None) -> timedelta:
-    """When to ask again: soon at first, then more rarely, and at its deadline.
-
-    Never sooner than the provider asks for.
-    """
+def next_poll(stored: StoredSubmission) -> timedelta:
+    """When to ask again: soon at first, then more rarely, and at its deadline."""
     usual = next((pause for age, pause in PACE if stored.since_intent < age), SLOWEST)
     pause = jittered(usual * WITH_CALLBACK if stored.has_callback else usual)
     if stored.since_deadline < 0:
         pause = min(pause, -stored.since_deadline)
-    return timedelta(seconds=max(pause, retry_after or 0))
+    return timedelta(seconds=pause)

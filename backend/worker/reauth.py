@@ -6,13 +6,14 @@ A waiting job is unfinished, has `waiting_since` and no queue entry (`leased_tas
 came meanwhile is failed as `REAUTH_NEEDED`, and kept.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, CompoundSelect, exists, func, select, tuple_, union, update
 
 from backend.batches.leases import BatchRef, enqueue_expansion
 from backend.batches.models import Batch
+from backend.batches.service import stop_batch
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.failures.codes import REAUTH_NEEDED
@@ -20,8 +21,12 @@ from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED
+from backend.publications.models import Publication
+from backend.publications.service import stop_publications
+from backend.publications.states import UNFINISHED_PUBLICATION
 from backend.shops.models import Shop
 from backend.shops.service import ShopRef
+from backend.shops.tokens import is_parked
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_deliveries
 
@@ -89,7 +94,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
     resumed = (
         update(inbox)
         .where(tuple_(*key).in_(waiting))
-        .values(status="received", note=None, settled_at=None)
+        .values(status="received", note=None, settled_at=None, tries=0)
         .returning(*key)
     )
     async with database.transaction(ref.shop_id) as connection:
@@ -123,7 +128,58 @@ async def resume_batches(ref: ShopRef, database: Database) -> int:
 
 
 async def end_long_waits(database: Database) -> int:
-    """Fail the jobs that have waited too long; return how many there were."""
+    """Fail what has waited too long; return how many jobs, publications and batches."""
+    ended = await end_tasks(database)  # batches first, because they create jobs
+    ended += await end_jobs(database)
+    if ended:
+        log.warning("waits_ended", count=ended)
+    return ended
+
+
+async def end_tasks(database: Database) -> int:
+    """End the batches and publications of shops that have been parked for too long."""
+    async with database.reading() as connection:
+        long_ago = (await connection.execute(select(func.now() - MAX_REAUTH_WAIT))).scalar_one()
+        shops = (await connection.scalars(deserted_shops(long_ago))).all()
+    ended = 0
+    for shop_id in shops:
+        while found := await end_some_tasks(database, shop_id, long_ago):
+            ended += found
+    return ended
+
+
+def deserted_shops(long_ago: datetime) -> CompoundSelect[int]:
+    """The shops that have been parked since then, with a batch or publication from before.
+
+    From the few unfinished ones on: no index has the parked shops.
+    """
+    batches = select(Batch.shop_id).where(
+        Batch.expansion == Expansion.EXPANDING,
+        Batch.created_at <= long_ago,
+        Shop.id == Batch.shop_id,
+        Shop.reauth_needed_at <= long_ago,
+    )
+    publications = select(Publication.shop_id).where(
+        Publication.status.in_(UNFINISHED_PUBLICATION),
+        Publication.created_at <= long_ago,
+        Shop.id == Publication.shop_id,
+        Shop.reauth_needed_at <= long_ago,
+    )
+    return union(batches, publications)
+
+
+async def end_some_tasks(database: Database, shop_id: int, long_ago: datetime) -> int:
+    """End one of its batches, or else some of its publications; none if it is opened meanwhile."""
+    async with database.transaction(shop_id) as connection:
+        if not await is_parked(connection, shop_id):
+            return 0
+        if await stop_batch(connection, shop_id, REAUTH_NEEDED, long_ago):
+            return 1
+        return await stop_publications(connection, shop_id, REAUTH_NEEDED, long_ago)
+
+
+async def end_jobs(database: Database) -> int:
+    """End the jobs that have waited for too long."""
     too_long = Job.waiting_since < func.now() - MAX_REAUTH_WAIT
     async with database.reading() as connection:
         found = select(Job.shop_id).where(Job.status.in_(UNFINISHED), too_long).distinct()
@@ -131,6 +187,4 @@ async def end_long_waits(database: Database) -> int:
     ended = 0
     for shop_id in shops:
         ended += await end_unfinished(database, shop_id, REAUTH_NEEDED, too_long)
-    if ended:
-        log.warning("waits_ended", count=ended)
     return ended

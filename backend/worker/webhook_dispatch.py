@@ -100,10 +100,12 @@ async def again_or_never(
     """
     if ref.topic in NEVER_GIVEN_UP:
         return Retry(await put_off_delivery(ref, handler_context, error))
+    faults = 0
     with suppress(DatabaseUnavailable):  # then it counts as a crash, of which several are allowed
         async with handler_context.database.transaction(ref.shop_domain) as connection:
-            await survive(connection, ref)
-    if is_worth_waiting(tries + 1, error):
+            is_fault = not isinstance(error, Unavailable)
+            faults = await survive(connection, ref, is_fault=is_fault)
+    if is_worth_waiting(tries + 1 - faults, faults, error):
         return Retry(DELIVERIES.pause(tries + 1, at_least=requested_wait(error)))
     log.error("webhook_failed", cause=type(error).__name__)
     async with handler_context.database.transaction(ref.shop_domain) as connection:
@@ -111,8 +113,8 @@ async def again_or_never(
     return Done()
 
 
-def is_worth_waiting(failures: int, error: Exception) -> bool:
-    """Whether to retry after that many failures: an outage ends, an internal error does not."""
+def is_worth_waiting(outages: int, faults: int, error: Exception) -> bool:
+    """Whether to retry after so many of both: an outage ends, an internal error does not."""
     if isinstance(error, Unavailable):
-        return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
-    return failures <= DELIVERIES.faults
+        return not DELIVERIES.is_exhausted(DELIVERIES.waited(outages))
+    return faults <= DELIVERIES.faults

@@ -105,6 +105,33 @@ async def test_bytes_that_are_no_request_get_our_error(port: int, malformed: byt
     assert error["message"] and error["request_id"]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"GET http://a/ HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHOST: a\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 2\r\n",
+    ],
+)
+async def test_a_request_that_does_not_name_its_host_once_is_refused(
+    port: int, lines: bytes
+) -> None:
+    error = error_in(await answer(port, lines + b"\r\n"))
+    assert (error["code"], error["message"]) == ("BAD_REQUEST", "Send exactly one Host header.")
+
+
+async def test_the_request_before_one_without_a_host_is_answered_first(port: int) -> None:
+    first, second = (await answer(port, GET + b"GET / HTTP/1.1\r\n\r\n")).split(b"0\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert "Host" in error_in(second)["message"]
+
+
+async def test_http_1_0_needs_no_host(port: int) -> None:
+    assert (await answer(port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
 UPGRADE = LINE + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
 
 

@@ -638,7 +638,7 @@ CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
         maintenance.requeue_overdue,
         {"jobs", "webhook_deliveries", "publications", "batches"},
     ),
-    "end_long_waits": (reauth.end_long_waits, {"jobs"}),
+    "end_long_waits": (reauth.end_long_waits, {"jobs", "batches", "publications"}),
     "settle_batches": (settle_batches, {"batches", "batch_items", "jobs"}),
     "expired_uploads": (maintenance.expired_uploads, {"uploads"}),
     "uploads_that_nothing_names": (

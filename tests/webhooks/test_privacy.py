@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.running_app import RunningApp
 from tests.scenarios import (
@@ -60,6 +61,25 @@ async def test_a_data_request_shows_its_deadline(shared_app: RunningApp, shop: s
     )
     [summary] = (await get_privacy(shared_app, shop))["requests"]
     assert summary["hand_over_by"].startswith(rows[0]["day"])
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30, 0, -(10**30)])
+async def test_a_data_request_with_an_impossible_number_is_refused_once_and_for_all(
+    shared_app: RunningApp, shop: str, number: int
+) -> None:
+    sample = shared_app.shopify.payload(shop, "customers/data_request")
+    payload = {**sample, "data_request": {"id": number}}
+    ended = await process_webhook(shared_app, "customers/data_request", payload, shop=shop)
+    assert ended == ("ignored", "BODY_MISMATCH")
+
+
+async def test_the_largest_number_of_a_data_request_is_stored(
+    shared_app: RunningApp, shop: str
+) -> None:
+    sample = shared_app.shopify.payload(shop, "customers/data_request")
+    payload = {**sample, "data_request": {"id": 2**63 - 1}}
+    ended = await process_webhook(shared_app, "customers/data_request", payload, shop=shop)
+    assert ended == ("processed", "HELD 0 jobs")
 
 
 async def test_a_repeated_data_request_is_stored_once(shared_app: RunningApp, shop: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -111,6 +112,43 @@ async def test_a_decoding_error_outside_the_body_is_retried_as_our_fault(
     assert Done() not in outcomes[:-1], "somebody may put it right"
     assert outcomes[-1] == Done()
     assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "ValidationError")
+
+
+async def test_faults_after_an_outage_are_ten_all_the_same(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await product_sent(shared_app, shop)
+    tries = itertools.count()
+    shared_app.shopify.fail_next("graphql", 503, 100)
+    for _ in range(DELIVERIES.faults):
+        outcome = await handle_delivery(ref, shared_app.handler_context, next(tries))
+        assert isinstance(outcome, Retry)
+    shared_app.shopify.platform.faults["graphql"].clear()
+    monkeypatch.setattr("backend.rules.apply.settings_of", misread)
+    for _ in range(DELIVERIES.faults):
+        outcome = await handle_delivery(ref, shared_app.handler_context, next(tries))
+        assert isinstance(outcome, Retry)
+    assert await handle_delivery(ref, shared_app.handler_context, next(tries)) == Done()
+
+
+async def test_an_outage_after_faults_is_waited_for_all_the_same(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await product_sent(shared_app, shop)
+    tries = itertools.count()
+    with monkeypatch.context() as broken:
+        broken.setattr("backend.rules.apply.settings_of", misread)
+        for _ in range(DELIVERIES.faults):
+            await handle_delivery(ref, shared_app.handler_context, next(tries))
+    monkeypatch.setattr("backend.retries.jittered", lambda seconds: seconds * (1 - PAUSE_JITTER))
+    shared_app.shopify.fail_next("graphql", 503, 100)
+    waited = timedelta(0)
+    while isinstance(
+        outcome := await handle_delivery(ref, shared_app.handler_context, next(tries)), Retry
+    ):
+        waited += outcome.delay
+    shared_app.shopify.platform.faults["graphql"].clear()
+    assert waited >= timedelta(hours=6)
 
 
 async def set_crashes(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:

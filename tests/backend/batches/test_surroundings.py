@@ -1,6 +1,7 @@
 """Batches and Shopify outages, reauth, uninstalls, maintenance and hand-overs."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,9 @@ from backend.batches.execution import NEXT_TURN, run_expansion
 from backend.errors import DatabaseUnavailable
 from backend.leased_task import AT_ONCE, Done, Retry
 from backend.retries import BATCHES
+from backend.worker import reauth
 from backend.worker.maintenance import requeue_overdue
+from backend.worker.reauth import end_long_waits
 from tests.backend.batches.scenarios import (
     collection,
     counts,
@@ -161,6 +164,60 @@ async def test_a_batch_of_a_parked_shop_waits_for_the_merchant(
     assert await is_queued(shared_app, ref.public_id)
     await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
+
+
+async def test_a_batch_of_a_shop_that_nobody_opens_ends_after_a_month_and_can_be_retried(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
+    await lock_out(shared_app, shop)
+    assert await run_expansion_to_end(shared_app, ref) == [], "off the queue"
+    await age_wait(shared_app, shop, 29)
+    await end_long_waits(shared_app.database)
+    assert (await get_batch(shared_app, shop, ref))["status"] == "EXPANDING"
+    await age_wait(shared_app, shop, 31)
+    assert await end_long_waits(shared_app.database) == 1
+    ended = await get_batch(shared_app, shop, ref)
+    assert (ended["status"], ended["error"]["code"]) == ("FAILURE", "REAUTH_NEEDED")
+    assert await end_long_waits(shared_app.database) == 0
+    await shared_app.install(shop)
+    assert (await post_batch_action(shared_app, shop, ref, "retry")).is_success
+    await run_expansion_to_end(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
+
+
+async def test_a_batch_of_a_shop_that_is_opened_just_now_goes_on(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
+    await lock_out(shared_app, shop)
+    await shared_app.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=shop)
+    await age_wait(shared_app, shop, 31)
+
+    async def opened(*found: Any) -> int:
+        await shared_app.install(shop)
+        return await end_tasks(*found)
+
+    end_tasks = reauth.end_some_tasks
+    monkeypatch.setattr(reauth, "end_some_tasks", opened)
+    assert await end_long_waits(shared_app.database) == 0
+    assert (await get_batch(shared_app, shop, ref))["status"] == "EXPANDING"
+
+
+async def age_wait(shared_app: RunningApp, shop: str, days: int) -> None:
+    """Nobody has opened the shop's app for so many days, and asked for nothing since."""
+    for table, changes, key in (
+        ("shops", "reauth_needed_at = {}", "id"),
+        ("batches", "created_at = {0}, changed_at = {0}", "shop_id"),
+    ):
+        await shared_app.execute(
+            f"UPDATE {table} SET {changes.format('now() - make_interval(days => :days)')} "
+            f"WHERE {key} = (SELECT id FROM shops WHERE domain = :d)",
+            days=days,
+            d=shop,
+        )
 
 
 async def is_queued(shared_app: RunningApp, public_id: str) -> bool:

@@ -28,7 +28,7 @@ from backend.webhook_endpoints.events import append_events
 from backend.webhook_endpoints.models import WebhookEndpoint
 from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.webhook_endpoints.secrets import encrypted_secret
-from backend.worker.endpoint_leases import claim_due, store_result
+from backend.worker.endpoint_leases import claim_due, lease_endpoint, store_result
 from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
@@ -446,9 +446,11 @@ async def endpoint_with_delivery(shared_app: RunningApp) -> str:
         )
         await append_events(connection, shop_id, "endpoint.test", {}, only_endpoint=endpoint_id)
         ref = EndpointRef(shop_id=shop_id, endpoint_id=endpoint_id)
+        lease = await lease_endpoint(connection, ref)
+        assert lease is not None
         [delivery] = await claim_due(connection, ref, 1)
         failed = AttemptResult(error="STATUS", ms=41, status=503, body="")
-        await store_result(connection, ref, delivery, failed)
+        await store_result(connection, lease, delivery, failed)
     return endpoint_id
 
 

@@ -11,6 +11,7 @@ from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.retries import PUBLICATIONS
 from backend.worker.maintenance import requeue_overdue
+from backend.worker.reauth import end_long_waits
 from tests.backend.publications.scenarios import (
     gallery_of,
     get_publication,
@@ -239,6 +240,31 @@ async def test_a_publication_without_a_queue_entry_is_queued_again(
     await run_publication_to_end(shared_app, ref)
     await shared_app.execute(old, j=ref.public_id)
     assert await requeue_overdue(shared_app.database) == 0, "it is done"
+
+
+@pytest.mark.parametrize("had_begun", [False, True])
+async def test_a_publication_of_a_shop_that_nobody_opens_ends_after_a_month(
+    shared_app: RunningApp, shop: str, product: ProductRecord, had_begun: bool
+) -> None:
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
+    await shared_app.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=shop)
+    if had_begun:
+        assert await run_publication_to_end(shared_app, ref) == []
+    for days, status in ((29, "PUBLISHING" if had_begun else "PENDING"), (31, "FAILED")):
+        for old in (
+            "UPDATE shops SET reauth_needed_at = now() - make_interval(days => :days) "
+            "WHERE id = :s",
+            "UPDATE publications SET created_at = now() - make_interval(days => :days) "
+            "WHERE shop_id = :s",
+        ):
+            await shared_app.execute(old, days=days, s=ref.shop_id)
+        assert await end_long_waits(shared_app.database) == int(status == "FAILED")
+        assert (await get_publication(shared_app, shop, ref))["status"] == status
+    assert (await get_publication(shared_app, shop, ref))["error"]["code"] == "REAUTH_NEEDED"
+    await shared_app.install(shop)
+    again = await publish(shared_app, shop, ref, publication_request(digests), nth=2)
+    assert again["status"] == "PUBLISHED"
 
 
 async def test_a_publication_of_a_parked_shop_waits_for_the_merchant(

@@ -135,9 +135,18 @@ async def one(running_app: RunningApp, endpoint_id: object) -> dict[str, object]
 
 async def make_due(running_app: RunningApp) -> None:
     """Let the pauses be over, wake the endpoints as the clock does, and deliver."""
+    await end_pauses(running_app)
     await running_app.execute(
         "UPDATE endpoint_deliveries SET next_attempt_at = now() WHERE status = 'pending'"
     )
     await running_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'deliver_events'")
     await wake_endpoints(running_app.database)
     await running_app.drain()
+
+
+async def end_pauses(running_app: RunningApp) -> None:
+    """Let the pauses of endpoints that fail be over."""
+    for table in ("webhook_endpoints", "app_webhook_endpoints"):
+        await running_app.execute(
+            f"UPDATE {table} SET last_failed_at = last_failed_at - interval '1 minute'"
+        )

@@ -1,6 +1,7 @@
 """An endpoint that does not answer delays no other, and what is lost is found again."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from backend import queue
 from backend.leased_task import Done, Retry
 from backend.webhook_endpoints import attempts
 from backend.webhook_endpoints.queue_entries import EndpointRef
-from backend.worker import endpoint_deliveries, endpoint_upkeep
+from backend.webhook_endpoints.schedule import FIRST_PROBE
+from backend.worker import endpoint_deliveries, endpoint_leases, endpoint_upkeep
 from backend.worker.dequeue import CapacityShare
 from backend.worker.endpoint_deliveries import SIDE_BY_SIDE, deliver_events
 from backend.worker.endpoint_leases import EndpointLease, lease_endpoint, release_endpoint
@@ -19,6 +21,8 @@ from tests.backend.webhook_endpoints.receiver import (
     add,
     answer,
     deliveries,
+    end_pauses,
+    one,
     open_receiver,
     send_test,
 )
@@ -49,6 +53,15 @@ async def backlog(shop_app: RunningApp, endpoint_id: object, count: int) -> None
     )
 
 
+async def cause_event(shop_app: RunningApp, endpoint_id: object) -> None:
+    """An event that nobody has asked for."""
+    await shop_app.execute(
+        "SELECT append_webhook_event(shop_id, 'job.succeeded', '{}') FROM webhook_endpoints "
+        "WHERE id = :id",
+        id=endpoint_id,
+    )
+
+
 async def test_an_endpoint_that_hangs_takes_one_attempt_and_the_rest_waits(
     shop_app: RunningApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +76,7 @@ async def test_an_endpoint_that_hangs_takes_one_attempt_and_the_rest_waits(
     tried = "SELECT error FROM endpoint_deliveries WHERE attempts > 0"
     first_round = await shop_app.rows(tried)
     assert first_round == [{"error": "TIMEOUT"}] * SIDE_BY_SIDE, "it was healthy until then"
+    await end_pauses(shop_app)
     await deliver_events(ref, shop_app.worker_context)
     assert len(await shop_app.rows(tried)) == SIDE_BY_SIDE + 1, "a failing one is probed"
     monkeypatch.undo()
@@ -71,6 +85,80 @@ async def test_an_endpoint_that_hangs_takes_one_attempt_and_the_rest_waits(
         await send_test(shop_app, healthy["id"])
         await shop_app.drain()
         assert len(other.requests) == 1
+
+
+async def test_new_events_do_not_end_the_pause_of_an_endpoint_that_hangs(
+    shop_app: RunningApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt takes a place of the worker for as long as an attempt may take."""
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.2)
+    receiver.answers = [None]
+    endpoint = await add(shop_app, receiver.url)
+    await backlog(shop_app, endpoint["id"], 20)
+    await shop_app.drain()
+    for _ in range(5):
+        await cause_event(shop_app, endpoint["id"])
+        await shop_app.drain()
+    assert len(receiver.requests) == SIDE_BY_SIDE
+    for number in (1, 2):
+        await end_pauses(shop_app)
+        await cause_event(shop_app, endpoint["id"])
+        await shop_app.drain()
+        assert len(receiver.requests) == SIDE_BY_SIDE + number
+
+
+async def test_what_comes_in_the_pause_is_sent_when_it_is_over(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    """Also where the delivery that failed is tried again much later."""
+    receiver.answers = [answer(503, "Retry-After: 3600"), answer(200)]
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.drain()
+    await cause_event(shop_app, endpoint["id"])
+    await shop_app.drain()
+    assert len(receiver.requests) == 1
+    [left] = await shop_app.rows(
+        "SELECT execute_after - now() AS pause FROM queue.pgqueuer "
+        "WHERE entrypoint = 'deliver_events'"
+    )
+    assert 3 < left["pause"].total_seconds() <= 5
+    await end_pauses(shop_app)
+    await shop_app.execute("UPDATE queue.pgqueuer SET execute_after = now()")
+    await shop_app.drain()
+    assert len(receiver.requests) == 2
+
+
+async def test_failures_side_by_side_are_one_failure_of_the_endpoint(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    receiver.answers = [answer(500)]
+    endpoint = await add(shop_app, receiver.url)
+    await backlog(shop_app, endpoint["id"], SIDE_BY_SIDE)
+    outcome = await deliver_events(await ref_of(shop_app, endpoint["id"]), shop_app.worker_context)
+    assert len(receiver.requests) == SIDE_BY_SIDE
+    assert outcome == Retry(FIRST_PROBE)
+
+
+@pytest.mark.parametrize("action", ["test", "redeliver"])
+async def test_what_the_merchant_asks_for_does_not_wait_for_the_pause(
+    shop_app: RunningApp, receiver: Receiver, action: str
+) -> None:
+    receiver.answers = [answer(500)]
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.drain()
+    await shop_app.execute("UPDATE webhook_endpoints SET failures = 9")
+    receiver.answers = [answer(200)]
+    if action == "test":
+        await send_test(shop_app, endpoint["id"])
+    else:
+        [failed] = await deliveries(shop_app, endpoint["id"])
+        path = f"/v1/webhook-endpoints/{endpoint['id']}/deliveries/{failed['id']}/redeliver"
+        await shop_app.http.post(path, headers=shop_app.bearer())
+    await shop_app.drain()
+    assert len(receiver.requests) == 2
+    assert (await one(shop_app, endpoint["id"]))["failing_since"] is None
 
 
 async def test_an_endpoint_with_many_deliveries_lets_those_that_wait_go_first(
@@ -202,6 +290,21 @@ async def test_what_a_switched_off_endpoint_does_not_get_is_ended(shop_app: Runn
     assert await wake_endpoints(shop_app.database) == 0
     [logged] = await deliveries(shop_app, endpoint["id"])
     assert (logged["status"], logged["error"]) == ("canceled", "ENDPOINT_ENDED")
+
+
+async def test_what_an_endpoint_that_is_gone_does_not_get_is_ended_in_slices(
+    shop_app: RunningApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement for hundreds of thousands would take longer than a statement may."""
+    monkeypatch.setattr(endpoint_leases, "ROWS_PER_SLICE", 10)
+    monkeypatch.setattr(endpoint_deliveries, "ROWS_PER_SLICE", 10)
+    receiver.answers = [answer(410)]
+    endpoint = await add(shop_app, receiver.url)
+    await backlog(shop_app, endpoint["id"], 45)
+    await deliver_events(await ref_of(shop_app, endpoint["id"]), shop_app.worker_context)
+    ended = await shop_app.rows("SELECT status, xmin::text FROM endpoint_deliveries")
+    assert {row["status"] for row in ended} == {"canceled"}
+    assert max(Counter(row["xmin"] for row in ended).values()) == 10
 
 
 async def test_old_deliveries_and_removed_endpoints_are_pruned(shop_app: RunningApp) -> None:

@@ -61,22 +61,18 @@ OLD = "now() - interval '2 minutes'"
 @pytest.mark.parametrize(("age", "usual"), [(0, 1), (14, 1), (20, 5), (119, 5), (121, 30)])
 def test_it_asks_soon_at_first_and_then_more_rarely(age: float, usual: float) -> None:
     stored = msgspec.structs.replace(STORED, since_intent=age)
-    assert next_poll(stored, None) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
+    assert next_poll(stored) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize(("age", "usual"), [(20, 20), (121, 120)])
 def test_it_asks_more_rarely_where_the_provider_reports_by_itself(age: float, usual: float) -> None:
     stored = msgspec.structs.replace(STORED, since_intent=age, has_callback=True)
-    assert next_poll(stored, None) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
+    assert next_poll(stored) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
 
 
 def test_it_asks_at_the_deadline_at_the_latest() -> None:
     stored = msgspec.structs.replace(STORED, since_intent=590, since_deadline=-10)
-    assert next_poll(stored, None) == timedelta(seconds=10)
-
-
-def test_it_asks_no_sooner_than_the_provider_wants() -> None:
-    assert next_poll(STORED, 90.0) == timedelta(seconds=90)
+    assert next_poll(stored) == timedelta(seconds=10)
 
 
 async def test_two_processes_ask_about_each_request_once(
