@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from backend.dev.shopify.payloads import Payload, product_deleted_payload
@@ -136,6 +136,8 @@ async def product_of(shared_app: RunningApp, life: list[str], told: Sequence[Tel
 
 # The app
 
+BACK_AGAIN = ["removed or put back"] * 2 + ["write_products"] * 2
+
 
 @MANY
 @given(
@@ -146,6 +148,7 @@ async def product_of(shared_app: RunningApp, life: list[str], told: Sequence[Tel
     ),
     told=tellings(),
 )
+@example(life=BACK_AGAIN, told=[Telling(0, LAST), Telling(2, LAST), Telling(3, LAST)])
 async def test_app_events_in_any_order_leave_the_same_shop(
     shared_app: RunningApp, life: list[str], told: list[Telling]
 ) -> None:
