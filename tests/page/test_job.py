@@ -233,6 +233,19 @@ async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, s
     await expect(admin.app.get_by_role("button", name="Show more")).to_have_count(0)
 
 
+async def test_the_list_of_jobs_says_what_each_is_of(admin: AdminPage, shop: Shop) -> None:
+    """Its product, or else the kind of image; the kind is on each row."""
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    await shop.ended_job(await shop.request_job(empty))
+    await admin.open("/jobs")
+    titled = admin.app.get_by_role("link", name="Tee navy")
+    await expect(titled).to_have_attribute("href", f"/jobs/{job}")
+    await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(1)
+    rows = admin.app.locator("s-table-row")
+    await expect(rows.filter(has_text="Catalog image")).to_have_count(2)
+
+
 async def make_short(route: Route) -> None:
     """Pages of two rows."""
     await route.continue_(url=re.sub(r"limit=\d+", "limit=2", route.request.url))
