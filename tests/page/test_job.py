@@ -216,6 +216,18 @@ async def test_without_shopify_the_images_show_and_publishing_waits(
     await expect(admin.app.get_by_role("button", name="Publish")).to_have_count(0)
 
 
+async def test_the_links_to_the_files_are_renewed_before_they_expire(
+    admin: AdminPage, shop: Shop
+) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.page.clock.install()
+    await admin.open(f"/jobs/{job}")
+    await expect(admin.app.get_by_role("link", name="256 × 256 WEBP")).to_be_visible()
+    await expect(admin.app.get_by_role("button", name="Publish")).to_be_visible()
+    async with admin.page.expect_response(f"**/v1/jobs/{job}"):
+        await admin.page.clock.fast_forward(580_000)  # of the ten minutes that they work at least
+
+
 async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, shop: Shop) -> None:
     """Also what was read on request stays."""
     empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
