@@ -253,7 +253,8 @@ const countsOf = ({ counts }) => /** @type {Required<BatchResponse["counts"]>} *
 /** @param {BatchItemResponse} item @returns {ComponentChildren[]} */
 function itemCells({ product_id: gid, product_title: title, job_id: job, status, error }) {
   const id = gid.split("/").at(-1) ?? "";
-  const product = title ?? text("batch.product", { id });
+  const unread = status === "FAILURE" ? "batch.productUnknown" : "batch.product";
+  const product = title ?? text(unread, { id });
   return [
     h("s-link", { href: `shopify://admin/products/${id}` }, product),
     statusBadge(status),
