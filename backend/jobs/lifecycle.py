@@ -240,6 +240,7 @@ async def fail(
     failure: Failure,
     *,
     was_for_nothing: bool = False,
+    product_title: str | None = None,
 ) -> None:
     """End the job with a reason; one that another try can mend does not bar that try.
 
@@ -254,6 +255,7 @@ async def fail(
         message=failure.message,
         extra=json_text({"error": failure}),
         frees_key=failure.retryable,
+        product_title=product_title,
     )
     increment(JOBS_ENDED, claimed.job_type, "failed", failure.code)
     count_settled(row, "release")

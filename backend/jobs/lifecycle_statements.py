@@ -173,6 +173,7 @@ def failing(*, returns_quota: bool) -> Select[Any]:
         extra=EXTRA,
         frees_key=FREES_KEY,
         returns_quota=returns_quota,
+        product_title=func.coalesce(PRODUCT_TITLE, Job.product_title),
     )
     return write_statement(job, *writes, columns=(held_its_price(job),))
 

@@ -89,7 +89,7 @@ def jobs_page(
 ) -> Select[Any]:
     """The shop's jobs, newest first (IDs start with their time); one row of nulls if none."""
     jobs = (
-        select(Job.public_id, Job.job_type, Job.status, Job.created_at)
+        select(Job.public_id, Job.job_type, Job.status, Job.created_at, Job.product_title)
         .where(Job.shop_id == Shop.id, *filters)
         .order_by(Job.public_id.desc())
         .limit(limit)

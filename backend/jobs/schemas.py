@@ -59,12 +59,13 @@ class JobEventsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A job in a list."""
+    """A job in a list. `product_title` is null without a product, and until the job has read it."""
 
     public_id: PublicId
     job_type: JobType
     status: JobStatus
     created_at: Moment
+    product_title: str | None
 
 
 class JobListResponse(msgspec.Struct, frozen=True, kw_only=True):

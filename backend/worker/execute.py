@@ -147,7 +147,13 @@ async def retry_or_fail(job_run: JobRun, context: WorkerContext, error: StageFai
         return Retry(JOBS.pause(attempts))
     log.warning("job_failed", code=failure.code)
     was_for_nothing = failure in NOT_THERE
-    await fail(context.database, job_run.claimed, failure, was_for_nothing=was_for_nothing)
+    await fail(
+        context.database,
+        job_run.claimed,
+        failure,
+        was_for_nothing=was_for_nothing,
+        product_title=job_run.product_title,
+    )
     return Done()
 
 

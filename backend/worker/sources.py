@@ -43,7 +43,11 @@ NOT_THERE = (PRODUCT_NOT_FOUND, MEDIA_NOT_FOUND, NO_IMAGE)
 
 
 class SourceFailed(Failed):
-    """A picture cannot be had."""
+    """A picture cannot be had; the title of its product if that was read for it."""
+
+    def __init__(self, failure: Failure, product_title: str | None = None) -> None:
+        super().__init__(failure)
+        self.product_title = product_title
 
 
 class ShopPhoto(NamedTuple):
@@ -149,7 +153,7 @@ async def photo_in_shop(claimed: JobLease, admin: AdminApi, shop: InstalledShop)
         raise SourceFailed(PRODUCT_NOT_FOUND)
     first = product.media.first_image
     if first is None:
-        raise SourceFailed(NO_IMAGE)
+        raise SourceFailed(NO_IMAGE, product.stored_title)
     workflow = WORKFLOWS[claimed.job_type].name
     category = category_for(workflow, product.product_type, product.tags)
     return ShopPhoto(ready_url(first), product.stored_title, category)

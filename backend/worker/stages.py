@@ -135,12 +135,17 @@ async def store_files(
 async def fetch_sources(job_run: JobRun) -> Rendered:
     """The job's input images, byte for byte."""
     files, facts = [], {}
-    async for source in source_files(job_run.claimed, job_run.context):
-        file = raw_file(source.name, source.data)
-        files.append(file)
-        facts[file.name] = file.meta | ({"category": source.category} if source.category else {})
-        job_run.product_title = source.product_title or job_run.product_title
-        job_run.guessed_category = source.category or job_run.guessed_category
+    try:
+        async for source in source_files(job_run.claimed, job_run.context):
+            file = raw_file(source.name, source.data)
+            files.append(file)
+            category = {"category": source.category} if source.category else {}
+            facts[file.name] = file.meta | category
+            job_run.product_title = source.product_title or job_run.product_title
+            job_run.guessed_category = source.category or job_run.guessed_category
+    except SourceFailed as error:
+        job_run.product_title = error.product_title or job_run.product_title
+        raise
     return Rendered(files=files, facts=facts)
 
 

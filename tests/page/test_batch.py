@@ -36,7 +36,7 @@ async def test_a_batch_is_followed_and_its_failures_are_retried(
     await expect(admin.app.get_by_text("Add one, then retry.")).to_be_visible()
 
     await admin.app.get_by_label("Status").select_option("FAILURE")
-    await expect(admin.app.get_by_role("link", name=re.compile("^Product"))).to_have_count(1)
+    await expect(admin.app.get_by_role("link", name="Empty", exact=True)).to_have_count(1)
     shop.stack.shopify.add_image(empty, photo("tee_white"))
     await admin.action("Retry failed (1)").click()
     await expect(admin.app.get_by_text("2 succeeded, 0 failed")).to_be_visible(timeout=60_000)
@@ -46,6 +46,23 @@ async def test_a_batch_is_followed_and_its_failures_are_retried(
     await expect(admin.app.get_by_role("link", name="Tee navy", exact=True)).to_be_visible()
     await admin.app.get_by_role("link", name="Open the job").first.click()
     await expect(admin.app.get_by_text("Timeline")).to_be_visible()
+
+
+async def test_a_product_that_fails_without_a_photo_is_named(admin: AdminPage, shop: Shop) -> None:
+    """By its title if that could be read; otherwise the page says that it could not."""
+    shopify = shop.stack.shopify
+    empty = shopify.create_product(shop.domain, "Größe „M“", None)
+    body = {
+        "workflow": "catalog-image",
+        "product_ids": [empty.gid, "gid://shopify/Product/999999999999"],
+        "parameters": SMALL,
+    }
+    batch = (await shop.call("POST", "/v1/batches", json=body)).json()["public_id"]
+    await admin.open(f"/batches/{batch}")
+    await expect(admin.app.get_by_text("0 succeeded, 2 failed")).to_be_visible(timeout=60_000)
+    await expect(admin.app.get_by_role("link", name="Größe „M“", exact=True)).to_be_visible()
+    unread = admin.app.get_by_role("link", name="Product 999999999999 (title unknown)", exact=True)
+    await expect(unread).to_be_visible()
 
 
 async def test_products_that_were_read_on_request_stay_while_the_batch_goes_on(

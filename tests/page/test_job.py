@@ -216,6 +216,18 @@ async def test_without_shopify_the_images_show_and_publishing_waits(
     await expect(admin.app.get_by_role("button", name="Publish")).to_have_count(0)
 
 
+async def test_the_links_to_the_files_are_renewed_before_they_expire(
+    admin: AdminPage, shop: Shop
+) -> None:
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    await admin.page.clock.install()
+    await admin.open(f"/jobs/{job}")
+    await expect(admin.app.get_by_role("link", name="256 × 256 WEBP")).to_be_visible()
+    await expect(admin.app.get_by_role("button", name="Publish")).to_be_visible()
+    async with admin.page.expect_response(f"**/v1/jobs/{job}"):
+        await admin.page.clock.fast_forward(580_000)  # of the ten minutes that they work at least
+
+
 async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, shop: Shop) -> None:
     """Also what was read on request stays."""
     empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
@@ -228,7 +240,7 @@ async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, s
         await admin.open("/jobs")
         await expect(rows.get_by_text("Waiting", exact=True)).to_have_count(2)
         await admin.app.get_by_role("button", name="Show more").click()
-        await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(3)
+        await expect(rows).to_have_count(3)
     await expect(rows.get_by_text("Failed", exact=True)).to_have_count(3, timeout=60_000)
     await expect(admin.app.get_by_role("button", name="Show more")).to_have_count(0)
 
@@ -236,7 +248,7 @@ async def test_the_list_of_jobs_goes_on_until_all_have_ended(admin: AdminPage, s
 async def test_the_list_of_jobs_leaves_none_out_when_more_than_a_page_have_come(
     admin: AdminPage, shop: Shop
 ) -> None:
-    jobs = admin.app.get_by_role("link", name="Catalog image")
+    jobs = admin.app.locator("s-table-row")
     with paused_worker(shop.stack):
         for _ in range(2):
             await shop.request_job(shop.product())
@@ -247,6 +259,20 @@ async def test_the_list_of_jobs_leaves_none_out_when_more_than_a_page_have_come(
             await shop.request_job(shop.product())
         await admin.app.get_by_role("button", name="Show more").click()
         await expect(jobs).to_have_count(4)
+
+
+async def test_the_list_of_jobs_says_what_each_is_of(admin: AdminPage, shop: Shop) -> None:
+    """Its product, or else the kind of image; the kind is on each row."""
+    job = await shop.finished_job("tee_navy", outputs=SMALL)
+    gone = "gid://shopify/Product/999999999999"
+    body = {"product_id": gone}
+    await shop.ended_job((await shop.call("POST", "/v1/catalog-image", json=body)).json()["job_id"])
+    await admin.open("/jobs")
+    titled = admin.app.get_by_role("link", name="Tee navy")
+    await expect(titled).to_have_attribute("href", f"/jobs/{job}")
+    await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(1)
+    rows = admin.app.locator("s-table-row")
+    await expect(rows.filter(has_text="Catalog image")).to_have_count(2)
 
 
 async def make_short(route: Route) -> None:
@@ -262,9 +288,9 @@ async def test_the_list_of_jobs_by_status_and_page_by_page(admin: AdminPage, sho
         await shop.ended_job(await shop.request_job(empty))
     await admin.page.route("**/v1/jobs?*", make_short)
     await admin.open("/jobs")
-    await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(2)
+    await expect(admin.app.get_by_role("link", name="Empty")).to_have_count(2)
     await admin.app.get_by_role("button", name="Show more").click()
-    await expect(admin.app.get_by_role("link", name="Catalog image")).to_have_count(3)
+    await expect(admin.app.get_by_role("link", name="Empty")).to_have_count(3)
     await admin.app.get_by_label("Status").select_option("SUCCESS")
     await expect(admin.app.get_by_text("No jobs here")).to_be_visible()
     assert admin.page.url.endswith("/jobs?status=SUCCESS")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
 from playwright.async_api import Locator, Route, expect
 
 from backend.workflows import WORKFLOWS
@@ -133,6 +134,25 @@ async def test_own_photos_are_uploaded_and_each_refusal_is_at_its_file(
     await expect(admin.app.get_by_text("damaged or incomplete")).to_have_count(0)
     await confirm(admin)
     assert (await started_request(admin))["upload_image_url"]
+
+
+async def test_own_photos_have_every_format_that_the_api_reads(
+    admin: AdminPage, shop: Shop, tmp_path: Path
+) -> None:
+    """Also those that the browser does not show: the server stores them as one that it does."""
+    tee = pyvips.Image.thumbnail(str(photo("tee_navy")), 1000).copy_memory()
+    files = [tmp_path / f"tee.{extension}" for extension in ("avif", "tiff")]
+    for file in files:
+        tee.write_to_file(str(file))
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
+    await expect(admin.app.get_by_text("2 photos × 1 credit = at most 2 credits")).to_have_count(2)
+    await expect(admin.app.get_by_text("Some files were left out")).to_have_count(0)
+    pictures = admin.app.locator("s-thumbnail img")
+    await expect(pictures).to_have_count(2)
+    for picture in await pictures.all():
+        await picture.evaluate("(picture) => picture.decode()")  # fails if it cannot be shown
 
 
 async def test_nothing_is_started_before_all_photos_are_uploaded(

@@ -295,6 +295,15 @@ async def test_while_atelier_is_down_the_cards_stay_and_then_all_is_well_again(
     await expect(admin.app.get_by_text("Atelier can't be reached")).to_have_count(0)
 
 
+async def test_an_empty_list_promises_nothing_that_needs_a_rule(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await shop.call("PUT", "/v1/settings", json={"rules": []})
+    await admin.open()
+    await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
+    await expect(admin.app.get_by_text("If Settings have a rule")).to_be_visible()
+
+
 async def test_a_picture_that_has_expired_has_the_list_loaded_again(
     admin: AdminPage, shop: Shop
 ) -> None:

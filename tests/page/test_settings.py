@@ -175,6 +175,56 @@ async def test_somebody_elses_save_is_not_overwritten(admin: AdminPage, shop: Sh
     await expect(admin.save_bar).to_be_hidden()
 
 
+@pytest.mark.parametrize("is_changed_since", [False, True])
+async def test_a_save_whose_answer_was_lost_is_not_called_somebody_elses(
+    is_changed_since: bool, admin: AdminPage, shop: Shop
+) -> None:
+    """Nor does it stop the next one."""
+    await opened(admin)
+    limit = admin.app.get_by_label("Daily limit")
+    await limit.fill("77")
+    await admin.app.get_by_label("One of these tags").fill(" summer \n\nnew in")
+    await admin.page.route("**/v1/settings", lose_answer)
+    admin.problems.allow("failed PUT /v1/settings")
+    admin.problems.allow("412 PUT /v1/settings")
+    await admin.save()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    assert (await saved(shop))["daily_credit_cap"] == 77
+    await admin.page.unroute("**/v1/settings")
+    if is_changed_since:
+        await limit.fill("78")
+    await admin.save()
+    await expect(admin.toasts).to_have_text("Settings saved")
+    await expect(admin.save_bar).to_be_hidden()
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+    settings = await saved(shop)
+    assert settings["daily_credit_cap"] == (78 if is_changed_since else 77)
+    assert settings["rules"][0]["filter"]["tags"] == ["summer", "new in"]
+
+
+async def test_discarding_a_save_whose_answer_was_lost_shows_what_is_saved(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await opened(admin)
+    await admin.app.get_by_label("Daily limit").fill("77")
+    await admin.page.route("**/v1/settings", lose_answer)
+    admin.problems.allow("failed PUT /v1/settings")
+    await admin.save()
+    await expect(admin.app.get_by_text("has not confirmed your last change")).to_be_visible()
+    await admin.app.get_by_label("Daily limit").fill("78")
+    await admin.discard()
+    await expect(admin.app.get_by_label("Daily limit")).to_have_value("77")
+
+
+async def lose_answer(route: Route) -> None:
+    """Have the settings saved, and the page not told."""
+    if route.request.method == "PUT":
+        await route.fetch()
+        await route.abort()
+    else:
+        await route.continue_()
+
+
 async def test_leaving_asks_about_unsaved_changes(admin: AdminPage, shop: Shop) -> None:
     await opened(admin)
     await admin.app.get_by_label("Daily limit").fill("9")

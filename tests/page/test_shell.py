@@ -10,7 +10,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Request, Route, 
 from backend.dev.stack import Stack
 from tests.page.admin_page import AdminPage
 from tests.page.problems import Problems
-from tests.page.shops import Shop
+from tests.page.shops import Shop, photo
 from tests.page.tiny_app import tiny_app
 from tests.page.web_server import WebServer
 from tests.wait import wait_until
@@ -220,7 +220,52 @@ async def held(admin: AdminPage, pattern: str) -> asyncio.Event:
     return may_go
 
 
+async def test_the_admin_shows_that_the_next_screen_is_still_being_loaded(
+    admin: AdminPage,
+) -> None:
+    may_load = await held(admin, "**/views/settings.js")
+    await admin.open("/jobs")
+    await admin.loaded()
+    progress = admin.page.locator("#progress")
+    await expect(progress).to_be_hidden()
+    await admin.menu("Settings").click()
+    await expect(progress).to_be_visible()
+    may_load.set()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    await expect(progress).to_be_hidden()
+
+
 # Without the web process
+
+
+async def test_a_request_that_is_never_answered_is_given_up_and_made_again(
+    admin: AdminPage,
+) -> None:
+    await admin.page.clock.install()
+    await admin.open("/jobs")
+    await admin.loaded()
+    may_go = await held(admin, "**/v1/settings")
+    async with admin.page.expect_request("**/v1/settings"):
+        await admin.menu("Settings").click()
+    await admin.page.clock.fast_forward(LONGEST_DELAY)
+    await expect(admin.app.locator("s-banner")).to_contain_text("Atelier can't be reached")
+    may_go.set()
+    await expect(admin.app.get_by_label("Daily limit")).to_be_visible()
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+
+
+async def test_an_upload_may_take_minutes(admin: AdminPage) -> None:
+    await admin.page.clock.install()
+    may_go = await held(admin, "**/v1/uploads")
+    await admin.open("/make")
+    await admin.app.get_by_label("My own photos").check()
+    async with admin.page.expect_request("**/v1/uploads"):
+        zone = admin.app.locator("s-drop-zone input[type=file]")
+        await zone.set_input_files(photo("tee_navy"))
+    await admin.page.clock.fast_forward(5 * LONGEST_DELAY)
+    await expect(admin.app.locator("s-spinner")).to_have_count(1)
+    may_go.set()
+    await expect(admin.app.get_by_text("1 photo × 1 credit")).to_have_count(2)
 
 
 async def test_a_connection_that_ends_within_an_answer_is_waited_for(

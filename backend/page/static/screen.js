@@ -47,7 +47,7 @@ import { render } from "./elements.js";
  */
 
 const LONGEST_DELAY = 30_000; // ms between two attempts to load
-const FRESH = 540_000; // ms; the pictures' addresses are valid for at least ten minutes
+export const FRESH = 540_000; // ms; the pictures' addresses are valid for at least ten minutes
 
 /**
  * The same screen, with its types inferred.

@@ -56,10 +56,10 @@ export const ENGLISH = /** @type {const} */ ({
     "Too many of your orders wait for approval in Shopify. Try again later.",
   "error.RATE_LIMITED": "Too many requests at once. Try again in a minute.",
 
-  "error.IMAGE_TYPE_UNSUPPORTED": "This file is not a JPEG, PNG or WebP image.",
+  "error.IMAGE_TYPE_UNSUPPORTED": "Atelier can't read this kind of image. Save it as JPEG or PNG.",
   "error.IMAGE_TOO_LARGE": "This photo is too large: at most 25 MB and 100 million pixels.",
   "error.IMAGE_TOO_SMALL": "This photo has too few pixels. Use a larger one.",
-  "error.IMAGE_ANIMATED": "This photo is animated. Use a still one.",
+  "error.IMAGE_ANIMATED": "This photo is animated or has several pages. Use a still one.",
   "error.IMAGE_CORRUPT": "This photo is damaged or incomplete. Export it again.",
   "error.IMAGE_TOO_COMPLEX": "This photo takes too long to read. Save it as a JPEG and try again.",
   "error.JOB_NOT_FOUND": "This job no longer exists.",

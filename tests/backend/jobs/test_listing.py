@@ -49,8 +49,21 @@ async def test_the_list_is_newest_first_with_summary_fields(
     assert ids(answer) == made
     body = answer.json()
     assert (body["limit"], body["offset"], body["count"]) == (50, 0, 3)
-    assert set(body["jobs"][0]) == {"public_id", "job_type", "status", "created_at"}
+    fields = {"public_id", "job_type", "status", "created_at", "product_title"}
+    assert set(body["jobs"][0]) == fields
     assert "link" not in answer.headers
+
+
+async def test_the_list_has_the_title_of_each_jobs_product_once_it_was_read(
+    shared_app: RunningApp, shop: str
+) -> None:
+    unread, read = await create_jobs(shared_app, shop, 2)
+    await shared_app.execute(
+        "UPDATE jobs SET product_title = :title WHERE public_id = :id", title="Größe „M“", id=read
+    )
+    jobs = (await list_jobs(shared_app, shop)).json()["jobs"]
+    titles = {job["public_id"]: job["product_title"] for job in jobs}
+    assert titles == {unread: None, read: "Größe „M“"}
 
 
 async def test_pages_cover_every_job_once_while_new_jobs_arrive(

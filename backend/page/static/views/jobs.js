@@ -49,11 +49,16 @@ export const jobs = defineScreen({
         h("s-stack", { gap: "base" },
           statusFilter(state.route.query.get("status") ?? "", act.filter),
           state.rows?.length === 0 ? nothing("jobs.none", "jobs.none.details")
-            : table(state, act.more, ["list.workflow", "list.created", "list.status"], (job) => [
-              h("s-link", { href: `/jobs/${job.public_id}` }, workflowName(job.job_type)),
-              moment(job.created_at),
-              statusBadge(job.status),
-            ])))),
+            : table(state, act.more,
+              ["list.product", "list.workflow", "list.created", "list.status"], (job) => {
+                const kind = workflowName(job.job_type);
+                return [
+                  h("s-link", { href: `/jobs/${job.public_id}` }, job.product_title ?? kind),
+                  kind,
+                  moment(job.created_at),
+                  statusBadge(job.status),
+                ];
+              })))),
 });
 
 export const batches = defineScreen({
@@ -251,7 +256,8 @@ const countsOf = ({ counts }) => /** @type {Required<BatchResponse["counts"]>} *
 /** @param {BatchItemResponse} item @returns {ComponentChildren[]} */
 function itemCells({ product_id: gid, product_title: title, job_id: job, status, error }) {
   const id = gid.split("/").at(-1) ?? "";
-  const product = title ?? text("batch.product", { id });
+  const unread = status === "FAILURE" ? "batch.productUnknown" : "batch.product";
+  const product = title ?? text(unread, { id });
   return [
     h("s-link", { href: `shopify://admin/products/${id}` }, product),
     statusBadge(status),

@@ -22,6 +22,7 @@ export const JOBS_WORDS = /** @type {const} */ ({
     "It goes on by itself when there are enough. After 30 days without them, it ends.",
   "batch.products": "Products",
   "batch.product": "Product {id}",
+  "batch.productUnknown": "Product {id} (title unknown)",
   "batch.noItems": "No product has this status.",
   "batch.open": "Open the job",
   "batch.openJob": "Open the job of {product}",

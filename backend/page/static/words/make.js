@@ -15,7 +15,7 @@ export const MAKE_WORDS = /** @type {const} */ ({
   "make.none.products": "Choose at least one product.",
   "make.none.collection": "Choose a collection.",
   "make.none.files": "Add at least one photo that could be uploaded.",
-  "make.drop": "Drop photos here: JPEG, PNG or WebP, up to 25 MB each, 20 at once",
+  "make.drop": "Drop photos here: JPEG, PNG, WebP, AVIF, GIF or TIFF, up to 25 MB each, 20 at once",
   "make.tooMany": "At most 20 photos at once. The others were left out.",
   "make.uploading": "Uploading",
   "make.uploaded": "{done} of {all} photos uploaded",
@@ -102,7 +102,8 @@ export const MAKE_WORDS = /** @type {const} */ ({
   "form.scene_type": "Scene",
   "form.mood": "Mood",
   "form.dominant_colors": "Color",
-  "form.dropRejected": "Some files were left out: they are no JPEG, PNG or WebP images.",
+  "form.dropRejected":
+    "Some files were left out: Atelier does not take their format. Save them as JPEG or PNG.",
   "form.uploaded": "The picture is uploaded",
   "form.choose": "Choose",
   "form.choice.none": "None",
@@ -191,7 +192,7 @@ export const MAKE_WORDS = /** @type {const} */ ({
   "image.way.invented": "A new one, as described below",
   "image.choose": "Choose from the catalog",
   "image.change": "Choose another one",
-  "image.drop": "Drop the picture here: JPEG, PNG or WebP, up to 25 MB",
+  "image.drop": "Drop the picture here: JPEG, PNG, WebP, AVIF, GIF or TIFF, up to 25 MB",
   "image.private":
     "A photo of a person is used for these images only, and is not shown again afterwards. Use one only if the person agrees.",
   "image.missing.catalog": "Choose one from the catalog.",

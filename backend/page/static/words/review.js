@@ -9,7 +9,7 @@ export const REVIEW_WORDS = /** @type {const} */ ({
   "review.published": "Published",
   "review.none.waiting": "Nothing waits for you",
   "review.why.waiting":
-    "New product photos become catalog images by themselves. Or choose some products now.",
+    "If Settings have a rule, it makes images of new product photos. Or choose some products now.",
   "review.none.dismissed": "Nothing is dismissed",
   "review.why.dismissed": "Images that you do not want are kept here. You can take them back.",
   "review.none.published": "Nothing is published yet",
