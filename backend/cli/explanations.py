@@ -16,7 +16,7 @@ import click
 
 from backend.errors import AtelierError, DatabaseUnavailable, StorageUnavailable, Unavailable
 
-TRY_AGAIN = 75
+WRONG_COMMAND_LINE, TRY_AGAIN = 2, 75
 DISK_ERRORS = frozenset({EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS})
 CREATE_ROLES = (
     "Run as a superuser: CREATE ROLE atelier_web NOLOGIN; CREATE ROLE atelier_worker NOLOGIN; "
@@ -41,6 +41,8 @@ def explained(error: Exception) -> CommandFailed | None:
     if isinstance(error, StorageUnavailable):
         return storage_failure(error)
     causes = list(chain(error))
+    if any(isinstance(cause, UnicodeEncodeError) for cause in causes):
+        return CommandFailed("An argument or a setting is not valid UTF-8.", WRONG_COMMAND_LINE)
     return postgres_failure(causes) or connection_failure(causes) or local_failure(causes)
 
 

@@ -52,7 +52,7 @@ async def empty_database(services: LocalServices) -> AsyncIterator[str]:
         yield url
 
 
-async def one_line(*arguments: str, code: int, **env: str) -> str:
+async def one_line(*arguments: str, code: int, **env: Any) -> str:
     """Run a command that must fail with this code; the only line that it prints."""
     process = await start_atelier(*arguments, **env)
     out, err = await asyncio.wait_for(process.communicate(), 100)
@@ -115,6 +115,30 @@ async def test_a_taken_port_is_named_in_one_line() -> None:
         said = await one_line("serve", "--port", port, code=FAILED, **environ)
     assert f"Port {port} on 127.0.0.1 is in use" in said
     assert "Choose another with --port" in said
+
+
+async def test_a_port_that_another_process_took_meanwhile_is_named_in_one_line(
+    environ: dict[str, str],
+) -> None:
+    """Two processes may bind a port while neither listens, as `serve` before its checks."""
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        second.bind(first.getsockname())
+        first.listen()
+        said = await one_line("serve", "--fd", "0", stdin=second, code=FAILED, **environ)
+        assert f"Cannot listen on {first.getsockname()}: Address already in use." in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [("jobs", "show", "\udcff"), ("sign", "GET", "https://a/\udcff", "--shop", "n")]
+)
+async def test_an_argument_that_is_not_utf8_is_named_in_one_line(
+    arguments: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    said = await one_line(*arguments, code=USAGE, **environ)
+    assert said == "Error: An argument or a setting is not valid UTF-8.\n"
 
 
 async def test_a_disk_without_room_for_temporary_files_is_named_in_one_line() -> None:
