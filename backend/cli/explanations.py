@@ -17,7 +17,8 @@ import click
 from backend.errors import AtelierError, DatabaseUnavailable, StorageUnavailable, Unavailable
 
 WRONG_COMMAND_LINE, TRY_AGAIN = 2, 75
-DISK_ERRORS = frozenset({EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS})
+FULL_DISK = frozenset({EDQUOT, EFBIG, ENOSPC})
+DISK_ERRORS = FULL_DISK | {EACCES, EPERM, EROFS}
 CREATE_ROLES = (
     "Run as a superuser: CREATE ROLE atelier_web NOLOGIN; CREATE ROLE atelier_worker NOLOGIN; "
     "GRANT atelier_web, atelier_worker TO the_login; (docs/tenancy.md)"
@@ -154,4 +155,6 @@ def local_failure(causes: list[BaseException]) -> CommandFailed | None:
             )
         if isinstance(cause, OSError) and cause.errno in DISK_ERRORS and cause.filename:
             return CommandFailed(f"Cannot write {cause.filename}: {cause.strerror}.")
+        if isinstance(cause, OSError) and cause.errno in FULL_DISK:
+            return CommandFailed(f"Cannot write the command's output: {cause.strerror}.")
     return None

@@ -155,6 +155,18 @@ async def test_a_disk_without_room_for_temporary_files_is_named_in_one_line() ->
     assert out.count(b"\n") == 1
 
 
+async def test_output_that_cannot_be_written_is_named_in_one_line() -> None:
+    """On a full disk; /dev/full refuses like one."""
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m backend.cli keys new > /dev/full",
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 100)
+    said = b"Error: Cannot write the command's output: No space left on device.\n"
+    assert (process.returncode, err) == (FAILED, said)
+
+
 async def test_a_folder_that_cannot_be_written_is_named_in_one_line() -> None:
     said = await one_line("demo", "--output", "/proc/version/images", code=FAILED)
     assert "Choose another folder with --output." in said
