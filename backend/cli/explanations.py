@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from socket import gaierror
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import click
 
@@ -133,7 +133,9 @@ def database_address() -> str:
     """Host and port of `DATABASE_URL`, without its password."""
     try:
         parts = urlsplit(os.environ.get("DATABASE_URL", ""))
-        return f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
+        named = dict(parse_qsl(parts.query))  # `?host=` is how a URL names a unix socket
+        host = parts.hostname or named.get("host", "localhost")
+        return f"{host}:{parts.port or named.get('port', 5432)}"
     except ValueError:
         return "an unreadable address"
 

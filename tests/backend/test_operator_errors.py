@@ -15,7 +15,7 @@ import time_machine
 from sqlalchemy import text
 
 import migrations
-from backend.cli.explanations import explained
+from backend.cli.explanations import database_address, explained
 from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.errors import ConfigurationError
@@ -203,6 +203,23 @@ async def test_an_unreachable_postgres_can_be_tried_again(
     environ = {**environ, "DATABASE_URL": NOWHERE}
     said = await one_line(*command.split(), code=TRY_AGAIN, **environ)
     assert "Postgres at 127.0.0.1:1 is not responding. Check DATABASE_URL" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (NOWHERE, "127.0.0.1:1"),
+        ("postgresql://atelier@db/atelier", "db:5432"),
+        ("postgresql:///atelier?host=/var/run/postgresql&port=5433", "/var/run/postgresql:5433"),
+        ("postgresql://u:secret@[::1/a", "an unreadable address"),
+        ("postgresql:///atelier", "localhost:5432"),
+    ],
+)
+def test_a_database_is_named_by_the_address_that_its_url_leads_to(
+    url: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert database_address() == address
 
 
 @pytest.mark.slow
