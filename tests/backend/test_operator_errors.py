@@ -77,6 +77,7 @@ async def one_line(*arguments: str, code: int, **env: Any) -> str:
         (("webhooks", "list", "--shop", "north.example"), "'north.example' is not a shop's domain"),
         (("credits", "show", "north.example"), "'north.example' is not a shop's domain"),
         (("stand-in", "--product", "nowhere.jpg"), "File 'nowhere.jpg' does not exist."),
+        (("stand-in", "--app-url", "localhost:8000"), "'localhost:8000' is not an http(s) URL."),
     ],
 )
 async def test_a_wrong_command_line_is_named_in_one_line(
@@ -102,9 +103,11 @@ async def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, line:
     assert line in await one_line("worker", code=FAILED, **environ)
 
 
-async def test_a_stand_in_on_another_host_is_named_in_one_line() -> None:
-    stand_in = ("--stand-in", "http://shopify.example:80")
-    said = await one_line("serve", *stand_in, code=FAILED, **COMPLETE_ENVIRONMENT)
+@pytest.mark.parametrize(
+    "url", ["http://shopify.example:80", "http://[::1", "http://127.0.0.1:99999"]
+)
+async def test_a_stand_in_on_another_host_is_named_in_one_line(url: str) -> None:
+    said = await one_line("serve", "--stand-in", url, code=FAILED, **COMPLETE_ENVIRONMENT)
     assert "--stand-in must be an http URL on loopback" in said
 
 
