@@ -107,8 +107,10 @@ def stand_in(
     from backend.dev.play_shopify import play_shopify
     from backend.dev.providers import StandInProvider
     from backend.dev.shopify import StandInShopify
-    from backend.settings import required_variable
+    from backend.settings import is_http_url, required_variable
 
+    if not is_http_url(app_url):
+        raise click.BadParameter(f"{app_url!r} is not an http(s) URL.", param_hint="--app-url")
     shopify = StandInShopify(
         api_key=required_variable("SHOPIFY_API_KEY"),
         secret=required_variable("SHOPIFY_API_SECRET"),

@@ -10,14 +10,15 @@ import ssl
 from collections.abc import Iterator
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from socket import gaierror
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import click
 
 from backend.errors import AtelierError, DatabaseUnavailable, StorageUnavailable, Unavailable
 
-TRY_AGAIN = 75
-DISK_ERRORS = frozenset({EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS})
+WRONG_COMMAND_LINE, TRY_AGAIN = 2, 75
+FULL_DISK = frozenset({EDQUOT, EFBIG, ENOSPC})
+DISK_ERRORS = FULL_DISK | {EACCES, EPERM, EROFS}
 CREATE_ROLES = (
     "Run as a superuser: CREATE ROLE atelier_web NOLOGIN; CREATE ROLE atelier_worker NOLOGIN; "
     "GRANT atelier_web, atelier_worker TO the_login; (docs/tenancy.md)"
@@ -41,6 +42,8 @@ def explained(error: Exception) -> CommandFailed | None:
     if isinstance(error, StorageUnavailable):
         return storage_failure(error)
     causes = list(chain(error))
+    if any(isinstance(cause, UnicodeEncodeError) for cause in causes):
+        return CommandFailed("An argument or a setting is not valid UTF-8.", WRONG_COMMAND_LINE)
     return postgres_failure(causes) or connection_failure(causes) or local_failure(causes)
 
 
@@ -130,7 +133,9 @@ def database_address() -> str:
     """Host and port of `DATABASE_URL`, without its password."""
     try:
         parts = urlsplit(os.environ.get("DATABASE_URL", ""))
-        return f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
+        named = dict(parse_qsl(parts.query))  # `?host=` is how a URL names a unix socket
+        host = parts.hostname or named.get("host", "localhost")
+        return f"{host}:{parts.port or named.get('port', 5432)}"
     except ValueError:
         return "an unreadable address"
 
@@ -152,4 +157,6 @@ def local_failure(causes: list[BaseException]) -> CommandFailed | None:
             )
         if isinstance(cause, OSError) and cause.errno in DISK_ERRORS and cause.filename:
             return CommandFailed(f"Cannot write {cause.filename}: {cause.strerror}.")
+        if isinstance(cause, OSError) and cause.errno in FULL_DISK:
+            return CommandFailed(f"Cannot write the command's output: {cause.strerror}.")
     return None

@@ -95,6 +95,7 @@ def serve(
     )
     # What arrives before the app reads it is in no budget: hundreds of clients times 256 KB.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
+    start_listening(listening, config.backlog)
     structlog.get_logger(__name__).info("listening", address=str(listening.getsockname()))
     collect_garbage()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -194,6 +195,22 @@ def bound_socket(host: str, port: int, fd: int | None) -> socket.socket:
             listening.close()
         raise ConfigurationError(cannot_listen(error, host, port, fd)) from error
     return listening
+
+
+def start_listening(listening: socket.socket, backlog: int) -> None:
+    """Take connections from now on. Raises `ConfigurationError`.
+
+    Another process may have bound the same port while neither of them listened. uvloop listens
+    itself, but ignores that this fails: the process would run and serve nobody.
+    """
+    try:
+        listening.listen(backlog)
+    except OSError as error:
+        address = listening.getsockname()
+        raise ConfigurationError(
+            f"Cannot listen on {address}: {error.strerror}. End the other process, or choose "
+            "another port with --port."
+        ) from error
 
 
 def cannot_listen(error: OSError, host: str, port: int, fd: int | None) -> str:

@@ -11,6 +11,7 @@ import ssl
 import httpx
 
 from backend.errors import ConfigurationError
+from backend.settings import is_http_url
 
 # For clients that speak plain http: to read the usual certificates takes longer than a request.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -67,12 +68,15 @@ class LoopbackShopify(httpx.AsyncBaseTransport):
 
         Raises `ConfigurationError` when it is not plain http on the loopback interface.
         """
+        wrong = ConfigurationError(
+            "--stand-in must be an http URL on loopback, such as http://127.0.0.1:9000, "
+            f"not {origin!r}."
+        )
+        if not is_http_url(origin):
+            raise wrong
         self._origin = httpx.URL(origin)
         if self._origin.scheme != "http" or self._origin.host not in LOOPBACK_HOSTS:
-            raise ConfigurationError(
-                "--stand-in must be an http URL on loopback, such as http://127.0.0.1:9000, "
-                f"not {origin!r}."
-            )
+            raise wrong
         self._loopback = httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

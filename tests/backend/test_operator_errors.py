@@ -15,7 +15,7 @@ import time_machine
 from sqlalchemy import text
 
 import migrations
-from backend.cli.explanations import explained
+from backend.cli.explanations import database_address, explained
 from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.errors import ConfigurationError
@@ -52,7 +52,7 @@ async def empty_database(services: LocalServices) -> AsyncIterator[str]:
         yield url
 
 
-async def one_line(*arguments: str, code: int, **env: str) -> str:
+async def one_line(*arguments: str, code: int, **env: Any) -> str:
     """Run a command that must fail with this code; the only line that it prints."""
     process = await start_atelier(*arguments, **env)
     out, err = await asyncio.wait_for(process.communicate(), 100)
@@ -77,6 +77,7 @@ async def one_line(*arguments: str, code: int, **env: str) -> str:
         (("webhooks", "list", "--shop", "north.example"), "'north.example' is not a shop's domain"),
         (("credits", "show", "north.example"), "'north.example' is not a shop's domain"),
         (("stand-in", "--product", "nowhere.jpg"), "File 'nowhere.jpg' does not exist."),
+        (("stand-in", "--app-url", "localhost:8000"), "'localhost:8000' is not an http(s) URL."),
     ],
 )
 async def test_a_wrong_command_line_is_named_in_one_line(
@@ -102,9 +103,11 @@ async def test_a_wrong_setting_is_named_in_one_line(name: str, value: str, line:
     assert line in await one_line("worker", code=FAILED, **environ)
 
 
-async def test_a_stand_in_on_another_host_is_named_in_one_line() -> None:
-    stand_in = ("--stand-in", "http://shopify.example:80")
-    said = await one_line("serve", *stand_in, code=FAILED, **COMPLETE_ENVIRONMENT)
+@pytest.mark.parametrize(
+    "url", ["http://shopify.example:80", "http://[::1", "http://127.0.0.1:99999"]
+)
+async def test_a_stand_in_on_another_host_is_named_in_one_line(url: str) -> None:
+    said = await one_line("serve", "--stand-in", url, code=FAILED, **COMPLETE_ENVIRONMENT)
     assert "--stand-in must be an http URL on loopback" in said
 
 
@@ -115,6 +118,30 @@ async def test_a_taken_port_is_named_in_one_line() -> None:
         said = await one_line("serve", "--port", port, code=FAILED, **environ)
     assert f"Port {port} on 127.0.0.1 is in use" in said
     assert "Choose another with --port" in said
+
+
+async def test_a_port_that_another_process_took_meanwhile_is_named_in_one_line(
+    environ: dict[str, str],
+) -> None:
+    """Two processes may bind a port while neither listens, as `serve` before its checks."""
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        second.bind(first.getsockname())
+        first.listen()
+        said = await one_line("serve", "--fd", "0", stdin=second, code=FAILED, **environ)
+        assert f"Cannot listen on {first.getsockname()}: Address already in use." in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [("jobs", "show", "\udcff"), ("sign", "GET", "https://a/\udcff", "--shop", "n")]
+)
+async def test_an_argument_that_is_not_utf8_is_named_in_one_line(
+    arguments: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    said = await one_line(*arguments, code=USAGE, **environ)
+    assert said == "Error: An argument or a setting is not valid UTF-8.\n"
 
 
 async def test_a_disk_without_room_for_temporary_files_is_named_in_one_line() -> None:
@@ -129,6 +156,18 @@ async def test_a_disk_without_room_for_temporary_files_is_named_in_one_line() ->
     out, _ = await asyncio.wait_for(process.communicate(), 100)
     assert out.decode().startswith("Error: No temporary directory can be written.")
     assert out.count(b"\n") == 1
+
+
+async def test_output_that_cannot_be_written_is_named_in_one_line() -> None:
+    """On a full disk; /dev/full refuses like one."""
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m backend.cli keys new > /dev/full",
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 100)
+    said = b"Error: Cannot write the command's output: No space left on device.\n"
+    assert (process.returncode, err) == (FAILED, said)
 
 
 async def test_a_folder_that_cannot_be_written_is_named_in_one_line() -> None:
@@ -167,6 +206,23 @@ async def test_an_unreachable_postgres_can_be_tried_again(
     environ = {**environ, "DATABASE_URL": NOWHERE}
     said = await one_line(*command.split(), code=TRY_AGAIN, **environ)
     assert "Postgres at 127.0.0.1:1 is not responding. Check DATABASE_URL" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (NOWHERE, "127.0.0.1:1"),
+        ("postgresql://atelier@db/atelier", "db:5432"),
+        ("postgresql:///atelier?host=/var/run/postgresql&port=5433", "/var/run/postgresql:5433"),
+        ("postgresql://u:secret@[::1/a", "an unreadable address"),
+        ("postgresql:///atelier", "localhost:5432"),
+    ],
+)
+def test_a_database_is_named_by_the_address_that_its_url_leads_to(
+    url: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert database_address() == address
 
 
 @pytest.mark.slow
