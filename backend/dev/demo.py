@@ -54,7 +54,7 @@ async def run_dev(port: int | None) -> None:
                 "shop": SHOP,
                 "admin_url": stack.shopify.admin_url(SHOP),
                 "api_key": stack.settings.shopify_api_key,
-                "product_id": product.id,
+                "product_id": product.gid,  # as the API takes it
                 "job_id": public_id,
                 "provider_url": stack.provider.origin,
                 "pid": os.getpid(),

@@ -183,7 +183,8 @@ async def test_dev_serves_requests_and_leaves_nothing_behind(service_directory: 
             assert answer.json()["status"] == "SUCCESS"
             opened = await http.get(ready["admin_url"])
             assert f'"launch": "{ready["base_url"]}/?embedded=1&' in opened.text
-            body = json.dumps({"id": ready["product_id"]}).encode()
+            number = int(ready["product_id"].removeprefix("gid://shopify/Product/"))
+            body = json.dumps({"id": number}).encode()
             again = await http.post(
                 "/webhooks",
                 content=body,
