@@ -159,16 +159,6 @@ async def installed_id(connection: AsyncConnection, shop_domain: str) -> int:
     return shop_id
 
 
-async def admitted_id(connection: AsyncConnection, shop_domain: str, quotas: Quotas) -> int:
-    """The same, if the shop is within its storage quota.
-
-    Raises `ShopNotInstalled` or `StorageQuotaReached`.
-    """
-    account = await installed_account(connection, shop_domain)
-    account.require_room(quotas)
-    return account.id
-
-
 async def installed_account(connection: AsyncConnection, shop_domain: str) -> Account:
     """The installed shop, and how much it has stored. Raises `ShopNotInstalled`."""
     found = select(Shop.id, Shop.stored_bytes).where(

@@ -30,8 +30,8 @@ from backend.renderers.base import (
 from backend.workflows.stages import StageFile, StageName
 
 MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
-# Of one shop, from the first byte of the body on: the others have the rest of the slots, and room
-# for their bodies.
+# Of one shop: the others have the rest of the slots, and room for their bodies. It counts from the
+# first byte of the body on, or where a signature covers the body, once that was read.
 MAX_UPLOADS_OF_A_SHOP = 4
 SHOP_UPLOADS_BUSY = "This shop has too many uploads in progress; nothing was stored. Retry shortly."
 

@@ -18,7 +18,7 @@ from backend.errors import InvalidRequest, ShopNotInstalled, StorageUnavailable
 from backend.renderers.base import RenderedFile
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
-from backend.shops.service import admitted_id
+from backend.shops.service import installed_account
 from backend.slices import ITEMS_PER_SLICE, TimeSlice
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
@@ -45,7 +45,9 @@ async def receiving_shop(database: Database, shop_domain: str, quotas: Quotas = 
     Raises `ShopNotInstalled` or `StorageQuotaReached`.
     """
     async with database.reading(shop_domain) as connection:
-        return await admitted_id(connection, shop_domain, quotas)
+        account = await installed_account(connection, shop_domain)
+    account.require_room(quotas)
+    return account.id
 
 
 async def store_upload(

@@ -155,19 +155,25 @@ async def test_own_photos_have_every_format_that_the_api_reads(
         await picture.evaluate("(picture) => picture.decode()")  # fails if it cannot be shown
 
 
-async def test_nothing_is_started_before_all_photos_are_uploaded(
-    admin: AdminPage, shop: Shop
-) -> None:
+async def held_uploads(admin: AdminPage, *, first: int) -> tuple[list[str], asyncio.Event]:
+    """The uploads as they begin, of which those from `first` on wait for the event."""
     uploads: list[str] = []
     may_go_on = asyncio.Event()
 
-    async def hold_second(route: Route) -> None:
+    async def hold(route: Route) -> None:
         uploads.append(route.request.url)
-        if len(uploads) == 2:
+        if len(uploads) >= first:
             await may_go_on.wait()
         await route.continue_()
 
-    await admin.page.route("**/v1/uploads", hold_second)
+    await admin.page.route("**/v1/uploads", hold)
+    return uploads, may_go_on
+
+
+async def test_nothing_is_started_before_all_photos_are_uploaded(
+    admin: AdminPage, shop: Shop
+) -> None:
+    _, may_go_on = await held_uploads(admin, first=2)
     await admin.open("/make")
     await admin.app.get_by_label("My own photos").check()
     files = [photo("tee_navy"), photo("tee_white")]
@@ -183,15 +189,7 @@ async def test_photos_that_are_added_one_by_one_are_uploaded_one_after_the_other
     admin: AdminPage, shop: Shop
 ) -> None:
     """A shop may upload only a few at once."""
-    uploads: list[str] = []
-    may_go_on = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        uploads.append(route.request.url)
-        await may_go_on.wait()
-        await route.continue_()
-
-    await admin.page.route("**/v1/uploads", hold)
+    uploads, may_go_on = await held_uploads(admin, first=1)
     await admin.open("/make")
     await admin.app.get_by_label("My own photos").check()
     zone = admin.app.locator("s-drop-zone input[type=file]")
@@ -208,15 +206,7 @@ async def test_photos_that_are_added_one_by_one_are_uploaded_one_after_the_other
 async def test_photos_of_a_form_that_was_left_are_not_uploaded(
     admin: AdminPage, shop: Shop
 ) -> None:
-    uploads: list[str] = []
-    may_go_on = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        uploads.append(route.request.url)
-        await may_go_on.wait()
-        await route.continue_()
-
-    await admin.page.route("**/v1/uploads", hold)
+    uploads, may_go_on = await held_uploads(admin, first=1)
     await admin.open("/make")
     await admin.app.get_by_label("My own photos").check()
     files = [photo("tee_navy"), photo("tee_white")]

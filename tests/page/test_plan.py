@@ -163,7 +163,8 @@ async def test_a_refusal_says_what_is_missing_and_succeeds_once_there_are_credit
         await admin.page.wait_for_url("**/jobs/*")
 
 
-async def test_own_photos_that_could_not_be_paid_are_counted(admin: AdminPage, shop: Shop) -> None:
+async def start_one_photo_of_two(admin: AdminPage, shop: Shop) -> None:
+    """With the credits for one."""
     await grant(shop, 1)
     admin.problems.allow("402 POST /v1/catalog-image")
     await admin.open("/make")
@@ -173,6 +174,10 @@ async def test_own_photos_that_could_not_be_paid_are_counted(admin: AdminPage, s
     await expect(section(admin, "Price")).to_contain_text("2 photos × 1 credit")
     await confirm(admin)
     await expect(admin.app.get_by_text("1 of 2 photos were started.")).to_be_visible()
+
+
+async def test_own_photos_that_could_not_be_paid_are_counted(admin: AdminPage, shop: Shop) -> None:
+    await start_one_photo_of_two(admin, shop)
     await expect(notice(admin, "Not enough credits").first).to_be_visible()
     await expect(section(admin, "Price")).to_contain_text("1 photo × 1 credit")
     await expect(admin.app.get_by_role("button", name="Remove tee_navy.jpg")).to_have_count(0)
@@ -185,15 +190,7 @@ async def test_own_photos_that_could_not_be_paid_are_counted(admin: AdminPage, s
 async def test_photos_that_were_started_are_not_paid_again_with_a_changed_form(
     admin: AdminPage, shop: Shop
 ) -> None:
-    await grant(shop, 1)
-    admin.problems.allow("402 POST /v1/catalog-image")
-    await admin.open("/make")
-    await admin.app.get_by_label("My own photos").check()
-    files = [photo("tee_navy"), photo("tee_white")]
-    await admin.app.locator("s-drop-zone input[type=file]").set_input_files(files)
-    await expect(section(admin, "Price")).to_contain_text("2 photos × 1 credit")
-    await confirm(admin)
-    await expect(admin.app.get_by_text("1 of 2 photos were started.")).to_be_visible()
+    await start_one_photo_of_two(admin, shop)
     await grant(shop, 5)
     await admin.app.get_by_label("Margin").fill("12")
     await confirm(admin)
